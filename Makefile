@@ -1,0 +1,122 @@
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+ANTEST := .venvs/antest
+# ansible-lint and molecule call Ansible's other programs by name.
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+# What `make test` runs, quick answers first; each stage is a target below.
+STAGES_FAST := lint packages units
+STAGES := lint packages units sanity install-test molecule e2e
+JUNIT := .cache/junit
+SCENARIOS := $(patsubst extensions/molecule/%/molecule.yml,molecule-%,$(wildcard extensions/molecule/*/molecule.yml))
+PYTEST = $(BIN)/pytest --junitxml=$(JUNIT)/$@.xml
+
+.DELETE_ON_ERROR:
+.PHONY: $(SCENARIOS) help venv setup setup-test demo lab-up lab-down test test-fast $(STAGES) lint-python lint-types lint-ansible \
+	lint-changelog docs clean
+
+help: ## show what there is to make
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 16
+
+## environments
+
+PLAYBOOK = $(BIN)/ansible-playbook
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
+
+setup: venv ## every environment that the lab needs; quick the second time
+	$(PLAYBOOK) playbooks/prepare.yml
+
+setup-test: venv ## what the tests need beside it: a browser, network tools
+	$(PLAYBOOK) playbooks/prepare.yml --extra-vars @tests/host_packages.yml
+
+venv: $(VENV)/.made .collections/ansible_collections/rcalab/llm ## the environment of control and analysis, .venv
+
+$(VENV)/.made: requirements/control.in requirements/control.txt pyproject.toml
+	@# Debian's Python comes without venv.
+	$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { $(SUDO) apt-get update -q && $(SUDO) apt-get install -q -y python3-venv; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --constraint requirements/control.txt --requirement requirements/control.in
+	$(BIN)/pip install --quiet --no-deps --editable .
+	touch $@
+
+# rcalab.llm is this folder, for playbooks, ansible-lint, molecule and pytest.
+.collections/ansible_collections/rcalab/llm:
+	mkdir -p $(@D)
+	ln -sfn ../../.. $@
+
+$(ANTEST)/.made: requirements/antest.in requirements/antest.txt
+	$(PYTHON) -m venv $(ANTEST)
+	$(ANTEST)/bin/pip install --quiet --constraint requirements/antest.txt --requirement requirements/antest.in
+	touch $@
+
+## the lab
+
+demo: setup ## the main job: lab up, one run with a fault, diagnosis, report, lab down
+	$(BIN)/python tools/demo.py
+
+lab-up: setup ## bring the lab up and leave it
+	$(PLAYBOOK) playbooks/lab_up.yml
+
+lab-down: venv ## remove all that the lab made, from whatever state it is in
+	$(PLAYBOOK) playbooks/lab_down.yml
+
+## checks
+
+test: setup-test ## everything, with the lab
+	@$(BIN)/python tools/stages.py --junit $(JUNIT) $(STAGES)
+
+test-fast: venv ## lint and tests without a lab, in under 3 minutes
+	@$(BIN)/python tools/stages.py --junit $(JUNIT) $(STAGES_FAST)
+
+lint: venv ## ruff, mypy, ansible-lint, yamllint, changelog, side by side
+	@$(MAKE) --no-print-directory --jobs=2 --keep-going --output-sync=target \
+		lint-ansible lint-types lint-python lint-changelog
+
+lint-python:
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+lint-types:
+	$(BIN)/mypy
+	$(BIN)/mypy tools benchmarks
+
+lint-ansible:
+	$(BIN)/ansible-lint --offline
+
+lint-changelog:
+	$(BIN)/antsibull-changelog lint
+
+packages: venv ## tests of the packages and of the collection as files, with pytest
+	$(PYTEST) --numprocesses=2 tests/packages
+
+units: $(ANTEST)/.made ## tests of the plugins as ansible-test runs them
+	$(ANTEST)/bin/python tools/ansible_test.py --junit $(JUNIT) units --local --python 3.11
+
+# ansible-test judges what Ansible runs; ruff and mypy judge the packages, by other rules.
+NOT_ANSIBLE := loadgen/ rca_engine/ rcalab_common/ tests/packages/ tests/e2e/ tools/
+sanity: $(ANTEST)/.made ## ansible-test sanity
+	$(ANTEST)/bin/python tools/ansible_test.py --junit $(JUNIT) sanity --local --python 3.11 --junit \
+		$(addprefix --exclude=,$(NOT_ANSIBLE))
+
+install-test: venv ## build the collection, install it elsewhere, use it there
+	$(PYTEST) tests/e2e/test_install.py
+
+molecule: venv ## every scenario of extensions/molecule, two side by side
+	@$(MAKE) --no-print-directory --jobs=2 --keep-going --output-sync=target $(SCENARIOS)
+
+$(SCENARIOS): molecule-%:
+	$(BIN)/molecule test --scenario-name $*
+
+e2e: setup-test ## the lab from start to report
+	$(PYTEST) tests/e2e --ignore=tests/e2e/test_install.py
+
+## the rest
+
+docs: venv ## write the roles' READMEs from their argument specs
+	$(BIN)/python tools/role_readmes.py
+
+clean: ## remove environments, caches and results of tests
+	rm -rf .venv .venvs .collections .cache .ansible .mypy_cache .ruff_cache .pytest_cache dist

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One version, one list of needs, and nothing of the machine that the files were written on."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+
+def names(lines: Iterable[str]) -> set[str]:
+    """The normalised names of the distributions in a requirements file, its options apart."""
+    wanted = (line.partition("#")[0].strip() for line in lines)
+    return {
+        canonicalize_name(Requirement(line).name)
+        for line in wanted
+        if line and not line.startswith("-")
+    }
+
+
+def requirements(path: Path) -> set[str]:
+    return names(path.read_text(encoding="utf-8").splitlines())
+
+
+def extras(pyproject: dict[str, Any]) -> set[str]:
+    offered = pyproject["project"]["optional-dependencies"]
+    return names([line for lines in offered.values() for line in lines])
+
+
+def test_collection_and_distribution_have_one_version(
+    galaxy: dict[str, Any], pyproject: dict[str, Any]
+) -> None:
+    assert galaxy["version"] == pyproject["project"]["version"]
+
+
+@pytest.mark.parametrize("package", ["loadgen", "rca_engine", "rcalab_common"])
+def test_a_version_written_in_a_package_is_that_one(
+    package: str, root: Path, galaxy: dict[str, Any]
+) -> None:
+    init = root / package / "__init__.py"
+    if not init.is_file():
+        return
+    written = {
+        ast.literal_eval(node.value)
+        for node in ast.parse(init.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.Assign)
+        and ast.unparse(node.targets[0]) == "__version__"
+        and isinstance(node.value, ast.Constant)
+    }
+    assert written <= {galaxy["version"]}
+
+
+@pytest.mark.parametrize("listing", ["requirements/control.in", "meta/ee-requirements.txt"])
+def test_an_environment_holds_what_the_packages_need(
+    listing: str, root: Path, pyproject: dict[str, Any]
+) -> None:
+    assert extras(pyproject) - requirements(root / listing) == set()
+
+
+def test_what_an_environment_asks_for_is_pinned(root: Path) -> None:
+    folder = root / "requirements"
+    pinned = set().union(*map(requirements, folder.glob("*.txt")))
+    for wanted in folder.glob("*.in"):
+        assert requirements(wanted) - pinned == set(), wanted.name
+
+
+def test_a_changelog_entry_names_its_subject(root: Path) -> None:
+    for path in (root / "changelogs/fragments").glob("*.y*ml"):
+        sections = yaml.safe_load(path.read_text(encoding="utf-8"))
+        for section in sections.keys() - {"release_summary"}:
+            for entry in sections[section]:
+                assert re.fullmatch(r"\S.*? - \S.*[.]", entry, re.DOTALL), f"{path.name}: {entry}"
+
+
+def test_no_file_names_the_folder_of_this_checkout(root: Path, files: list[Path]) -> None:
+    here = re.compile(rb"(?<![\w.}/-])" + re.escape(str(root)).encode() + rb"\b")
+    assert [path for path in files if here.search(path.read_bytes())] == []

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The scripts behind the Makefile."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import ansible_test
+import pytest
+import role_readmes
+import stages
+import yaml
+
+
+def test_the_copy_for_ansible_test_holds_what_git_would_track(tmp_path: Path) -> None:
+    checkout, tree = tmp_path / "checkout", tmp_path / "tree"
+    checkout.mkdir()
+    subprocess.run(["git", "init", "--quiet"], cwd=checkout, check=True)
+    (checkout / ".gitignore").write_text("*.log\n", encoding="utf-8")
+    (checkout / "kept.py").touch()
+    (checkout / "left.log").touch()
+    tree.mkdir()
+    (tree / "of-yesterday.py").touch()
+
+    ansible_test.copy_tree(checkout, tree)
+
+    assert {path.name for path in tree.iterdir()} == {".git", ".gitignore", "kept.py"}
+
+
+def test_a_folder_without_git_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="no git checkout"):
+        ansible_test.copy_tree(tmp_path, tmp_path / "tree")
+
+
+def test_outcomes_are_counted_from_junit(tmp_path: Path) -> None:
+    (tmp_path / "a.xml").write_text(
+        "<testsuites><testsuite><testcase/><testcase/>"
+        "<testcase><failure/></testcase><testcase><skipped/></testcase></testsuite></testsuites>",
+        encoding="utf-8",
+    )
+    counts = stages.count_outcomes(tmp_path.glob("*.xml"))
+    assert stages.describe(counts) == "2 passed, 1 failed, 1 skipped"
+
+
+def test_a_readme_tells_every_option(tmp_path: Path) -> None:
+    spec = {
+        "short_description": "Do it",
+        "options": {
+            "agent_state": {"default": "present", "description": "See O(agent_items)."},
+            "agent_items": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "description": ["What."],
+                "options": {"name": {"required": True, "description": "A | B."}},
+            },
+        },
+    }
+    (tmp_path / "meta").mkdir()
+    (tmp_path / "meta/argument_specs.yml").write_text(
+        yaml.safe_dump({"argument_specs": {"main": spec}}, sort_keys=False), encoding="utf-8"
+    )
+
+    text = role_readmes.render(tmp_path)
+
+    assert "| `agent_state` | str | `present` | See `agent_items`. |" in text
+    assert "| `agent_items` | list of dict | `[]` | What. |" in text
+    assert "| `agent_items.name` | str | required | A \\| B. |" in text

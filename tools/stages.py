@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Run the stages of the checks one after the other and sum up what they found.
+
+A stage is a target of the Makefile. A stage that fails does not stop the next one. Stages that
+leave JUnit files count by their tests, the others as one test each.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree import ElementTree
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """What one stage found: counts by outcome (passed, failed, skipped) and how long it took."""
+
+    name: str
+    status: int
+    seconds: float
+    counts: Counter[str]
+
+
+def count_outcomes(files: Iterable[Path]) -> Counter[str]:
+    """Count the test cases of JUnit files as passed, failed or skipped."""
+    counts: Counter[str] = Counter()
+    for file in files:
+        for case in ElementTree.parse(file).iter("testcase"):  # noqa: S314 (own files)
+            if case.find("failure") is not None or case.find("error") is not None:
+                counts["failed"] += 1
+            elif case.find("skipped") is not None:
+                counts["skipped"] += 1
+            else:
+                counts["passed"] += 1
+    return counts
+
+
+def run_stage(name: str, junit: Path) -> StageResult:
+    """Run ``make NAME`` and count what it left under ``junit``."""
+    junit.mkdir(parents=True, exist_ok=True)
+    for old in junit.glob("*.xml"):
+        old.unlink()
+    print(f"\n=== {name} ===", flush=True)
+    started = time.monotonic()
+    status = subprocess.run(["make", "--no-print-directory", name], check=False).returncode
+    counts = count_outcomes(junit.glob("*.xml"))
+    if not counts or (status and not counts["failed"]):
+        counts["failed" if status else "passed"] += 1
+    return StageResult(name, status, time.monotonic() - started, counts)
+
+
+def describe(counts: Counter[str]) -> str:
+    """Write counts as pytest does: ``3 passed, 1 failed, 2 skipped``."""
+    parts = [f"{counts['passed']} passed", f"{counts['failed']} failed"]
+    if counts["skipped"]:
+        parts.append(f"{counts['skipped']} skipped")
+    return ", ".join(parts)
+
+
+def main() -> int:
+    """Run the stages named on the command line; return 1 if any failed."""
+    parser = argparse.ArgumentParser(description="Run stages of the Makefile and sum them up.")
+    parser.add_argument("--junit", type=Path, required=True, help="where stages leave JUnit files")
+    parser.add_argument("stages", nargs="+", metavar="STAGE", help="a target of the Makefile")
+    options = parser.parse_args()
+
+    results = [run_stage(name, options.junit) for name in options.stages]
+    print("\n=== summary ===")
+    for result in results:
+        verdict = "FAILED" if result.status else "ok"
+        print(f"{result.name:14}{verdict:8}{result.seconds:6.0f} s  {describe(result.counts)}")
+    total = sum((result.counts for result in results), Counter[str]())
+    print(f"{describe(total)} in {sum(result.seconds for result in results):.0f} s")
+    return int(any(result.status for result in results))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
