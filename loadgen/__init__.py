@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A load generator for LLM services that tells the truth while the service is breaking.
+
+>>> profile = Profile(base_url="http://127.0.0.1:8000", model="tiny", rate_per_s=2, duration_s=60)
+>>> result = await run(profile, Path("out"))
+"""
+
+from loadgen.errors import LoadgenError, OutputError, ProfileError, TargetError
+from loadgen.profile import Profile, Timeouts
+from loadgen.runner import Result, run
+
+__all__ = [
+    "LoadgenError",
+    "OutputError",
+    "Profile",
+    "ProfileError",
+    "Result",
+    "TargetError",
+    "Timeouts",
+    "run",
+]

@@ -1,0 +1,270 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One request: send it, collect the answer's pieces with their times, say how it ended."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import aiohttp
+from aiohttp.http import HttpProcessingError
+
+from loadgen.outcomes import Outcome
+from loadgen.profile import Profile, Timeouts
+from loadgen.prompts import Identity
+from loadgen.provider import Provider, Reading
+from loadgen.records import Record
+
+REPLICA_HEADERS = ("x-replica", "x-served-by")
+"""Response headers that name the replica, the first one found counts."""
+
+MAX_BODY_BYTES = 16 << 20
+"""Longest answer that is kept; a longer one is malformed, so that no server eats our memory."""
+
+_OWN_ERRORS = frozenset({errno.EMFILE, errno.ENFILE, errno.EADDRNOTAVAIL, errno.ENOBUFS})
+_ERROR_CHARS = 500
+# Cut only after a key was struck out, so that no half of one is left.
+_ERROR_BYTES = 1 << 16
+_TOO_LONG = (Outcome.MALFORMED, f"the answer is longer than {MAX_BODY_BYTES} bytes")
+# Below the 5 s after which uvicorn closes an idle connection: a request sent into that moment would
+# fail through no fault of the service.
+_KEEPALIVE_S = 3.0
+
+
+class Clock:
+    """UTC nanoseconds that never step: the wall clock once, the monotonic clock from then on."""
+
+    def __init__(self) -> None:
+        self._offset_ns = time.time_ns() - time.monotonic_ns()
+
+    def now_ns(self) -> int:
+        """Return the time."""
+        return time.monotonic_ns() + self._offset_ns
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What to send, made before it is due."""
+
+    index: int
+    phase: str
+    scheduled_ns: int
+    identity: Identity
+    body: bytes
+
+
+@dataclass(slots=True)
+class _Exchange:
+    """What has been seen of an answer so far."""
+
+    sent_ns: int
+    status: int | None = None
+    replica: str | None = None
+    chunks: list[tuple[int, bytes]] = field(default_factory=list)
+    size: int = 0
+    failure: tuple[Outcome, str] | None = None
+
+
+@dataclass(slots=True)
+class Client:
+    """Sends requests over one session and turns each into a record; no answer ends a run.
+
+    Parameters
+    ----------
+    session
+        Made by :func:`open_session`.
+    profile, provider, clock
+        Of the run.
+    secret
+        The API key, if any: it is struck out of error texts.
+    stopping
+        Tells whether somebody ended the run; decides between ``cancelled`` and ``censored``.
+    """
+
+    session: aiohttp.ClientSession
+    profile: Profile
+    provider: Provider
+    clock: Clock
+    secret: str | None
+    stopping: Callable[[], bool]
+    own_errors: int = 0
+
+    async def perform(self, request: Request) -> Record:
+        """Send one request and return its record; cancelling this returns a record too."""
+        exchange = _Exchange(sent_ns=self.clock.now_ns())
+        try:
+            await self._exchange(request, exchange)
+        except asyncio.CancelledError:
+            exchange.failure = (
+                (Outcome.CANCELLED, "the run was stopped")
+                if self.stopping()
+                else (Outcome.CENSORED, "still in flight when the run ended")
+            )
+        except (aiohttp.ClientError, HttpProcessingError, OSError) as error:
+            exchange.failure = _classify(error, answered=bool(exchange.chunks))
+            self.own_errors += getattr(error, "errno", None) in _OWN_ERRORS
+        return self._record(request, exchange, self.clock.now_ns())
+
+    async def _exchange(self, request: Request, exchange: _Exchange) -> None:
+        waits = self.profile.timeouts
+        loop = asyncio.get_running_loop()
+        start = loop.time()
+        latest = start + waits.total_s
+        try:
+            async with asyncio.timeout_at(min(start + waits.first_byte_s, latest)) as limit:
+                async with self.session.post(
+                    self.profile.base_url + self.provider.path,
+                    data=request.body,
+                    headers={
+                        "traceparent": request.identity.traceparent,
+                        "x-request-id": request.identity.request_id,
+                    },
+                    allow_redirects=False,
+                ) as response:
+                    exchange.status = response.status
+                    exchange.replica = _replica(response)
+                    async for chunk in response.content.iter_any():
+                        exchange.chunks.append((self.clock.now_ns(), chunk))
+                        exchange.size += len(chunk)
+                        if exchange.size > MAX_BODY_BYTES:
+                            exchange.failure = _TOO_LONG
+                            return
+                        limit.reschedule(min(loop.time() + waits.stall_s, latest))
+        except TimeoutError as error:
+            if isinstance(error, aiohttp.ConnectionTimeoutError):
+                exchange.failure = (
+                    Outcome.CONNECT_TIMEOUT,
+                    f"no connection within {waits.connect_s:g} s",
+                )
+            else:
+                exchange.failure = _timed_out(
+                    waits, answered=bool(exchange.chunks), total=limit.when() == latest
+                )
+
+    def _record(self, request: Request, exchange: _Exchange, now_ns: int) -> Record:
+        reading = self.provider.read(exchange.chunks) if _is_ok(exchange.status) else None
+        outcome, error = _verdict(exchange, reading)
+        success = outcome is Outcome.SUCCESS
+        first = reading.first_token_ns if reading else None
+        last = reading.last_token_ns if reading else None
+        tokens = reading.output_tokens if reading else None
+        end_ns = reading.terminal_ns if success and reading and reading.terminal_ns else now_ns
+        finished = end_ns if success else None
+        return Record(
+            index=request.index,
+            request_id=request.identity.request_id,
+            traceparent=request.identity.traceparent,
+            phase=request.phase,
+            scheduled_ns=request.scheduled_ns,
+            sent_ns=exchange.sent_ns,
+            end_ns=end_ns,
+            first_token_ns=first,
+            last_token_ns=last,
+            outcome=outcome,
+            status=exchange.status,
+            error=self._one_line(error),
+            prompt_tokens=reading.prompt_tokens if reading else None,
+            output_tokens=tokens,
+            token_source=reading.token_source if reading else None,
+            response_ttft_ms=_ms(request.scheduled_ns, first),
+            response_latency_ms=_ms(request.scheduled_ns, finished),
+            service_ttft_ms=_ms(exchange.sent_ns, first),
+            service_latency_ms=_ms(exchange.sent_ns, finished),
+            tpot_ms=_tpot_ms(first, last, tokens),
+            max_gap_ms=_max_gap_ms(exchange.chunks),
+            replica=exchange.replica,
+        )
+
+    def _one_line(self, text: str | None) -> str | None:
+        if text is None:
+            return None
+        if self.secret:
+            text = text.replace(self.secret, "***")
+        printable = "".join(char if char.isprintable() else " " for char in text)
+        return " ".join(printable.split())[:_ERROR_CHARS]
+
+
+def open_session(timeouts: Timeouts, api_key: str | None) -> aiohttp.ClientSession:
+    """Open a session that never queues a request: no limit on connections."""
+    # Identity, as a compressing proxy would hold tokens back.
+    headers = {"content-type": "application/json", "accept-encoding": "identity"}
+    if api_key:
+        headers["authorization"] = f"Bearer {api_key}"
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEPALIVE_S),
+        timeout=aiohttp.ClientTimeout(total=None, connect=timeouts.connect_s),
+        headers=headers,
+        read_bufsize=1 << 18,
+    )
+
+
+def _replica(response: aiohttp.ClientResponse) -> str | None:
+    return next(
+        (response.headers[name] for name in REPLICA_HEADERS if name in response.headers), None
+    )
+
+
+def _is_ok(status: int | None) -> bool:
+    return status is not None and 200 <= status < 300
+
+
+def _verdict(exchange: _Exchange, reading: Reading | None) -> tuple[Outcome, str | None]:
+    """Weigh transport against content: a whole answer is a success whatever came after it."""
+    if reading is not None and reading.outcome in (Outcome.SUCCESS, Outcome.INBAND_ERROR):
+        return reading.outcome, reading.error
+    if exchange.failure is not None:
+        return exchange.failure
+    if reading is not None:
+        return reading.outcome, reading.error
+    status = exchange.status or 0
+    text = b"".join(chunk for _, chunk in exchange.chunks)[:_ERROR_BYTES].decode(errors="replace")
+    error = f"HTTP {status}: {text}" if text else f"HTTP {status}"
+    if status == 429:
+        return Outcome.HTTP_429, error
+    if 400 <= status < 500:
+        return Outcome.HTTP_4XX, error
+    if status >= 500:
+        return Outcome.HTTP_5XX, error
+    return Outcome.MALFORMED, f"{error} is no answer to this request"
+
+
+def _timed_out(waits: Timeouts, *, answered: bool, total: bool) -> tuple[Outcome, str]:
+    if total:
+        return Outcome.TOTAL_TIMEOUT, f"not finished within {waits.total_s:g} s"
+    if answered:
+        return Outcome.STALL_TIMEOUT, f"silent for {waits.stall_s:g} s"
+    return Outcome.FIRST_BYTE_TIMEOUT, f"no byte within {waits.first_byte_s:g} s"
+
+
+def _classify(error: Exception, *, answered: bool) -> tuple[Outcome, str]:
+    """Find the class of a transport error; the order goes from the special to the general."""
+    text = str(error) or type(error).__name__
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return Outcome.DNS, text
+    if isinstance(error, aiohttp.ClientSSLError | aiohttp.ServerFingerprintMismatch):
+        return Outcome.TLS, text
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return Outcome.REFUSED, text
+    if isinstance(error, aiohttp.ClientResponseError | HttpProcessingError):
+        return Outcome.MALFORMED, text
+    return (Outcome.RESET_MIDSTREAM if answered else Outcome.RESET_BEFORE_FIRST_BYTE), text
+
+
+def _ms(start_ns: int, end_ns: int | None) -> float | None:
+    return None if end_ns is None else (end_ns - start_ns) / 1e6
+
+
+def _tpot_ms(first_ns: int | None, last_ns: int | None, tokens: int | None) -> float | None:
+    if first_ns is None or last_ns is None or tokens is None or tokens < 2:
+        return None
+    return (last_ns - first_ns) / 1e6 / (tokens - 1)
+
+
+def _max_gap_ms(chunks: list[tuple[int, bytes]]) -> float | None:
+    if len(chunks) < 2:
+        return None
+    return max(b[0] - a[0] for a, b in pairwise(chunks)) / 1e6

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A finished run in a few lines of text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from loadgen.runner import Result
+
+_ROWS = (
+    ("TTFT, ms", "successes", "response_ttft_ms"),
+    ("latency, ms", "successes", "response_latency_ms"),
+    ("TPOT, ms", "successes", "tpot_ms"),
+    ("TTFT with failures, ms", "with_failures", "response_ttft_ms"),
+    ("latency with failures, ms", "with_failures", "response_latency_ms"),
+)
+
+
+def describe(result: Result) -> str:
+    """Write the main figures as a text of several lines, the last one ended.
+
+    Times count from the intended send; a quantile that failures made infinite shows as ``inf``.
+    """
+    summary = result.summary
+    requests, slo, audit = summary["requests"], summary["slo"], summary["audit"]
+    outcomes = ", ".join(f"{name} {count}" for name, count in requests["outcomes"].items())
+    lines = [
+        f"{requests['scheduled']} scheduled, {requests['issued']} issued, "
+        f"{requests['success']} succeeded" + (f" ({outcomes})" if outcomes else ""),
+        f"{'':28}" + "".join(f"{name:>10}" for name in ("p50", "p90", "p95", "p99")),
+    ]
+    for label, group, name in _ROWS:
+        lines.append(f"{label:28}" + _quantiles(summary[group][name], group == "with_failures"))
+    breach = slo["first_breach"]
+    lines += [
+        f"SLO met by {slo['attainment']:.1%} of all scheduled; "
+        + (f"first breach at {breach['time']}" if breach else "never breached"),
+        f"run {audit['verdict']}" + "".join(f"; {reason}" for reason in audit["reasons"]),
+    ]
+    if summary["interrupted"]:
+        lines.append("run interrupted: what was scheduled after that counts as not met")
+    lines += [str(result.requests_path), str(result.summary_path)]
+    return "\n".join(lines) + "\n"
+
+
+def _quantiles(values: dict[str, Any], with_failures: bool) -> str:
+    unknown = "inf" if with_failures else "-"
+    return "".join(f"{unknown if v is None else format(v, '.1f'):>10}" for v in values.values())
