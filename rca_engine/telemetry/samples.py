@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Raw samples as scraped, packed: one array for all series, each series a slice of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Raw samples of ``n`` series.
+
+    Parameters
+    ----------
+    names, labels
+        Name and labels of each series, in order of (name, labels as sorted JSON).
+    offsets
+        Shape (n + 1,): series ``i`` holds the samples ``offsets[i]:offsets[i + 1]``.
+    times_ns, readings
+        Shape (samples,): scrape times, ascending within a series, and what was scraped.
+    """
+
+    names: tuple[str, ...]
+    labels: tuple[Mapping[str, str], ...]
+    offsets: Ints
+    times_ns: Ints
+    readings: Floats
+
+    @classmethod
+    def pack(cls, points: Mapping[tuple[str, str], Mapping[int, float]]) -> Samples:
+        """Pack ``(name, labels as JSON) -> {time_ns: value}``."""
+        keys = sorted(points)
+        rows = [sorted(points[key].items()) for key in keys]
+        flat = [point for row in rows for point in row]
+        return cls(
+            names=tuple(name for name, _ in keys),
+            labels=tuple(json.loads(labels) for _, labels in keys),
+            offsets=np.cumsum([0, *map(len, rows)], dtype=np.int64),
+            times_ns=np.array([time for time, _ in flat], dtype=np.int64),
+            readings=np.array([value for _, value in flat], dtype=np.float64),
+        )
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def series(self, index: int) -> tuple[Ints, Floats]:
+        """Return times (ns) and values of one series."""
+        part = slice(self.offsets[index], self.offsets[index + 1])
+        return self.times_ns[part], self.readings[part]
+
+    def component(self, index: int) -> str | None:
+        """Return the component that the series was scraped for, None where it has none."""
+        return self.labels[index].get("component")
+
+    def tables(self) -> tuple[dict[str, npt.NDArray[Any]], pd.DataFrame]:
+        """Return the case's ``samples`` and ``series`` tables."""
+        identity = np.arange(len(self), dtype=np.int32)
+        samples = {
+            "timestamp": self.times_ns.astype("datetime64[ns]"),
+            "series": np.repeat(identity, np.diff(self.offsets)),
+            "value": self.readings,
+        }
+        series = pd.DataFrame(
+            {
+                "series": identity,
+                "name": list(self.names),
+                "labels": [label_key(labels) for labels in self.labels],
+            }
+        )
+        return samples, series
+
+
+def label_key(labels: Mapping[str, str]) -> str:
+    """Write labels as JSON with sorted keys: equal labels give equal text."""
+    return json.dumps(labels, sort_keys=True, ensure_ascii=False)
