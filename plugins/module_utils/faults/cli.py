@@ -1,0 +1,164 @@
+# Copyright: (c) 2026, The rcalab.llm authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The chaos agent's command line."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import socket
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from . import lock, processes, recovery, registry, watchdog
+from .catalogue_pages import as_json, as_markdown, as_text
+from .contract import Spec, Target
+from .errors import FaultError, RefusedError
+from .pods import find_pod, load_pods
+from .runner import Runner, check
+from .state import StateDir
+
+# Exit codes of `run`.
+OUTCOME_CODES = {"effective": 0, "not_effective": 3, "aborted": 4, "contaminated": 5}
+FAILED, REFUSED = 1, 2
+
+_DESCRIPTION = """\
+Do one verified fault to one pod of an LLM lab, and never leave it behind.
+
+A fault window goes like this: preflight (refuses, and touches nothing), undo written to the disk,
+watchdog armed, dose given, effect verified, dose held, everything put back, revert verified.
+Whatever dies meanwhile, the watchdog puts the target back."""
+
+_RUN_EPILOG = """\
+example:
+  echo '{"fault": "F01", "target": "replica/llm-0", "parameters": {"duration_s": 30}}' |
+    python agent.pyz run --pods /var/lib/rcalab/pods.json --state-dir /var/lib/rcalab/chaos/state
+
+exit codes:
+  0 effective (a sham: no effect was seen), 1 failed, 2 refused before anything was touched,
+  3 not effective, 4 aborted, 5 contaminated; 0 and 3 to 5 print the ground truth as JSON"""
+
+
+def _run(options: argparse.Namespace) -> int:
+    text = sys.stdin.read() if options.spec == "-" else Path(options.spec).read_text("utf-8")
+    spec = Spec.parse(text)
+    fault_class = registry.find(spec.fault)
+    pod = find_pod(load_pods(options.pods), spec.target)
+    fault = fault_class(Target(pod, socket.gethostname()), spec.parameters)
+    state = StateDir(options.state_dir)
+    if options.check:
+        check(fault, state, options.truth)
+        return 0
+    parent = None if options.parent is None else processes.identify(options.parent)
+    if options.parent is not None and parent is None:
+        raise RefusedError(f"the process {options.parent} that asks for the fault is gone")
+    runner = Runner(
+        fault,
+        state,
+        watchdog_command=(sys.executable, str(Path(sys.argv[0]).resolve())),
+        truth_path=options.truth,
+        parent=parent,
+    )
+    truth = runner.run()
+    _print_json(truth.to_json())
+    return OUTCOME_CODES[str(truth.outcome)]
+
+
+def _watchdog(options: argparse.Namespace) -> int:
+    state = StateDir(options.state_dir)
+    watchdog.detach()
+    watchdog.watch(state, state.window(options.window), options.ttl_s)
+    return 0
+
+
+def _revert(options: argparse.Namespace) -> int:
+    _print_json({"reverted": recovery.revert_all(StateDir(options.state_dir))})
+    return 0
+
+
+def _list(options: argparse.Namespace) -> int:
+    faults = registry.faults().values()
+    formats = {"json": as_json, "markdown": as_markdown, "text": as_text}
+    sys.stdout.write(formats[options.format](faults))
+    return 0
+
+
+def _status(options: argparse.Namespace) -> int:
+    state = StateDir(options.state_dir)
+    active = lock.holder(state)
+    _print_json(
+        {
+            "active": None if active is None else active["window"],
+            "to_undo": [window.id for window in state.pending()],
+        }
+    )
+    return 0
+
+
+def _print_json(value: object) -> None:
+    sys.stdout.write(json.dumps(value) + "\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="agent.pyz",
+        description=_DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(
+        name: str,
+        call: Callable[[argparse.Namespace], int],
+        text: str,
+        *,
+        state: bool,
+        epilog: str = "",
+    ) -> argparse.ArgumentParser:
+        sub = commands.add_parser(
+            name,
+            help=text,
+            description=text,
+            epilog=epilog,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        if state:
+            sub.add_argument(
+                "--state-dir", type=Path, required=True, help="journal, lock and undo of this lab"
+            )
+        sub.set_defaults(call=call)
+        return sub
+
+    run = command(
+        "run", _run, "Do one fault, and wait for its end.", state=True, epilog=_RUN_EPILOG
+    )
+    run.add_argument("--pods", type=Path, required=True, help="the lab's pods.json")
+    run.add_argument("--spec", default="-", help="file with the spec as JSON (default: stdin)")
+    run.add_argument("--truth", type=Path, help="where to write ground_truth.json")
+    run.add_argument("--check", action="store_true", help="preflight only: never injects")
+    run.add_argument("--parent", type=int, help="a process whose death ends the fault")
+
+    dog = command("watchdog", _watchdog, "Watch over a window (started by run).", state=True)
+    dog.add_argument("--window", required=True, help="the window's name")
+    dog.add_argument("--ttl-s", type=float, required=True, help="undo after so many seconds")
+
+    command("revert", _revert, "Undo whatever is left, and end an active fault.", state=True)
+    command("status", _status, "Show what is active, and what is left to undo.", state=True)
+    listing = command("list", _list, "Show the catalogue.", state=False)
+    listing.add_argument("--format", choices=("text", "json", "markdown"), default="text")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        return int(options.call(options))
+    except RefusedError as error:
+        sys.stderr.write(f"refused: {error}\n")
+        return REFUSED
+    except (FaultError, OSError) as error:
+        sys.stderr.write(f"failed: {error}\n")
+        return FAILED

@@ -1,0 +1,44 @@
+# Copyright: (c) 2026, The rcalab.llm authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The catalogue: every `Fault` in a module of ``catalogue/``, found by being there."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Mapping
+
+from . import catalogue
+from .contract import Fault
+from .errors import RefusedError
+
+
+@functools.cache
+def faults() -> Mapping[str, type[Fault]]:
+    """Return the faults by id, in the order of their ids."""
+    found: dict[str, type[Fault]] = {}
+    for info in pkgutil.iter_modules(catalogue.__path__):
+        module = importlib.import_module(f"{catalogue.__name__}.{info.name}")
+        for fault in filter(inspect.isclass, vars(module).values()):
+            if issubclass(fault, Fault) and fault.__module__ == module.__name__:
+                if fault.id in found:
+                    raise TypeError(f"two faults have the id {fault.id}")
+                found[fault.id] = fault
+    return dict(sorted(found.items()))
+
+
+def find(fault_id: str) -> type[Fault]:
+    """Return the fault with the id.
+
+    Raises
+    ------
+    RefusedError
+        If there is none.
+    """
+    fault = faults().get(fault_id)
+    if fault is None:
+        raise RefusedError(f"there is no fault {fault_id!r}; there are {', '.join(faults())}")
+    return fault

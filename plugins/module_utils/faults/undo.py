@@ -1,0 +1,198 @@
+# Copyright: (c) 2026, The rcalab.llm authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The write-ahead undo: plain data, on the disk before the dose, that any process can carry out.
+
+An undo needs neither the catalogue nor the process that wrote it: it is a list of actions of the
+few kinds below, each idempotent and exact.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import signal
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from . import processes
+from .cgroups import CpuLimit, cpu_cgroup, is_cgroup_path
+from .errors import FaultError, NotRevertedError
+from .pods import marked_processes
+from .processes import Process
+
+FORMAT = 1
+
+
+class UndoAction(ABC):
+    """One thing to put back; a frozen dataclass whose fields are what JSON holds."""
+
+    kind: ClassVar[str]
+
+    @abstractmethod
+    def restore(self) -> None:
+        """Put it back; nothing happens if it is back already, or its target is gone."""
+
+    @abstractmethod
+    def remainder(self) -> str | None:
+        """Look at the target and say what is not back yet; None if all is."""
+
+
+@dataclass(frozen=True)
+class SetCpuLimit(UndoAction):
+    """Give a cgroup the CPU limit that it had."""
+
+    kind = "set_cpu_limit"
+    version: int
+    cpu: str
+    cpuacct: str
+    quota_us: int | None
+    period_us: int
+
+    def __post_init__(self) -> None:
+        if not is_cgroup_path(Path(self.cpu)):
+            raise FaultError(f"the undo names {self.cpu}, which is no cgroup: nothing is done")
+
+    def restore(self) -> None:
+        cgroup = cpu_cgroup(self.version, Path(self.cpu), Path(self.cpuacct))
+        if cgroup.cpu.is_dir():
+            cgroup.set_limit(CpuLimit(self.quota_us, self.period_us))
+
+    def remainder(self) -> str | None:
+        cgroup = cpu_cgroup(self.version, Path(self.cpu), Path(self.cpuacct))
+        if not cgroup.cpu.is_dir():
+            return None
+        wanted, found = CpuLimit(self.quota_us, self.period_us), cgroup.limit()
+        return None if found == wanted else f"{cgroup.limit_file} is {found}, not {wanted}"
+
+
+@dataclass(frozen=True)
+class ContinuePod(UndoAction):
+    """Let every process run that carries a pod's marks, and those seen when the dose began."""
+
+    kind = "continue_pod"
+    lab: str
+    pod: str
+    processes: tuple[tuple[int, int], ...]
+
+    def __post_init__(self) -> None:
+        # JSON knows lists only.
+        object.__setattr__(self, "processes", tuple((pid, start) for pid, start in self.processes))
+
+    def _found(self) -> set[Process]:
+        recorded = {Process(pid, start) for pid, start in self.processes}
+        return recorded.union(marked_processes(self.lab, self.pod))
+
+    def restore(self) -> None:
+        for process in self._found():
+            processes.send(process, signal.SIGCONT)
+
+    def remainder(self) -> str | None:
+        held = sorted(process.pid for process in self._found() if processes.is_stopped(process))
+        return f"processes {held} of pod {self.pod} are stopped" if held else None
+
+
+_ACTIONS: dict[str, type[UndoAction]] = {
+    action.kind: action for action in (SetCpuLimit, ContinuePod)
+}
+
+
+@dataclass(frozen=True)
+class Undo:
+    """The undo of one fault window.
+
+    Attributes
+    ----------
+    boot_id
+        The boot of the machine that it belongs to: a restart undoes every fault by itself.
+    runner
+        The process that leads the fault, and must be dead before another may undo it.
+    truth_path
+        Where the ground truth is wanted; None if nowhere.
+    actions
+        What to put back, in this order.
+    """
+
+    boot_id: str
+    runner: Process
+    truth_path: str | None
+    actions: tuple[UndoAction, ...]
+
+    def restore(self) -> None:
+        """Carry out every action, also after one of them failed.
+
+        Raises
+        ------
+        NotRevertedError
+            If one failed.
+        """
+        if not self._is_of_this_boot():
+            return
+        problems = []
+        for action in self.actions:
+            try:
+                action.restore()
+            except OSError as error:
+                problems.append(str(error))
+        if problems:
+            raise NotRevertedError("; ".join(problems))
+
+    def verify(self) -> None:
+        """Look at the target itself.
+
+        Raises
+        ------
+        NotRevertedError
+            If something is not as it was.
+        """
+        if not self._is_of_this_boot():
+            return
+        problems = []
+        for action in self.actions:
+            try:
+                problem = action.remainder()
+            except OSError as error:
+                problem = str(error)
+            if problem is not None:
+                problems.append(problem)
+        if problems:
+            raise NotRevertedError("; ".join(problems))
+
+    def _is_of_this_boot(self) -> bool:
+        return self.boot_id == processes.boot_id()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what `from_json` reads."""
+        return {
+            "format": FORMAT,
+            "boot_id": self.boot_id,
+            "runner": dataclasses.asdict(self.runner),
+            "truth_path": self.truth_path,
+            "actions": [
+                {"kind": action.kind, **dataclasses.asdict(action)}  # type: ignore[call-overload]
+                for action in self.actions
+            ],
+        }
+
+    @classmethod
+    def from_json(cls, data: Any) -> Undo:
+        """Read an undo.
+
+        Raises
+        ------
+        FaultError
+            If the data are no undo of this format.
+        """
+        try:
+            if data["format"] != FORMAT:
+                raise ValueError(f"format {data['format']!r} is not {FORMAT}")
+            actions = []
+            for item in data["actions"]:
+                fields = dict(item)
+                actions.append(_ACTIONS[fields.pop("kind")](**fields))
+            return cls(
+                data["boot_id"], Process(**data["runner"]), data["truth_path"], tuple(actions)
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise FaultError(f"the undo can't be read ({error!r}): restore by hand") from error

@@ -1,0 +1,56 @@
+# Copyright: (c) 2026, The rcalab.llm authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Build a zipapp whose bytes depend on its sources only."""
+
+from __future__ import annotations
+
+import io
+import re
+import zipfile
+from pathlib import Path
+
+_SHEBANG = b"#!/usr/bin/env python3\n"
+# The oldest time that a zip file can hold.
+_TIME = (1980, 1, 1, 0, 0, 0)
+_IGNORED_FOLDER = "__pycache__"
+_ENTRY_POINT = re.compile(r"(?P<module>(?P<package>\w+)(\.\w+)*):(?P<function>\w+)")
+
+
+def build_zipapp(package: Path, entry_point: str) -> bytes:
+    """Return a zipapp of one package.
+
+    Parameters
+    ----------
+    package
+        The package's folder; the archive holds it under its own name.
+    entry_point
+        ``package.module:function``, called without arguments; it returns the exit code.
+
+    Raises
+    ------
+    ValueError
+        If the folder is no package or the entry point does not lead into it.
+    """
+    if not (package / "__init__.py").is_file():
+        raise ValueError(f"{package} is no Python package")
+    match = _ENTRY_POINT.fullmatch(entry_point)
+    if match is None or match["package"] != package.name:
+        raise ValueError(f"{entry_point!r} is no function of {package.name}")
+    content = {
+        f"{package.name}/{file.relative_to(package).as_posix()}": file.read_bytes()
+        for file in package.rglob("*")
+        if file.is_file() and _IGNORED_FOLDER not in file.parts
+    }
+    module, function = match["module"], match["function"]
+    main = f"import {module}\n\nraise SystemExit({module}.{function}())\n"
+    content["__main__.py"] = main.encode()
+    archive = io.BytesIO(_SHEBANG)
+    archive.seek(len(_SHEBANG))
+    with zipfile.ZipFile(archive, "a", zipfile.ZIP_DEFLATED) as zipped:
+        for name in sorted(content):
+            info = zipfile.ZipInfo(name, _TIME)
+            info.external_attr = 0o644 << 16
+            info.compress_type = zipfile.ZIP_DEFLATED
+            zipped.writestr(info, content[name])
+    return archive.getvalue()

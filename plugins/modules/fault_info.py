@@ -1,0 +1,77 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, The rcalab.llm authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: fault_info
+short_description: List the catalogue of faults
+version_added: 0.1.0
+description:
+  - Asks the chaos agent of the host which faults it can do, with their parameters and bounds.
+author: The rcalab.llm authors (@rcalab)
+attributes:
+  check_mode:
+    description: Can run in check mode and tell what would change.
+    support: full
+  diff_mode:
+    description: Returns what was and what is when in diff mode.
+    support: none
+options:
+  agent_path:
+    description: The chaos agent, as the role C(rcalab.llm.chaos_agent) has installed it.
+    type: path
+    required: true
+seealso:
+  - module: rcalab.llm.fault_window
+"""
+
+EXAMPLES = r"""
+- name: What faults are there
+  rcalab.llm.fault_info:
+    agent_path: /var/lib/rcalab/chaos/agent.pyz
+  register: catalogue
+"""
+
+RETURN = r"""
+faults:
+  description: One entry a fault.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    id:
+      description: What M(rcalab.llm.fault_window) knows it by.
+      type: str
+    name:
+      description: Its name.
+      type: str
+    parameters:
+      description: Its parameters, each with default and bounds.
+      type: list
+      elements: dict
+"""
+
+import json
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.rcalab.llm.plugins.module_utils._agent import AgentError, call_agent
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={"agent_path": {"type": "path", "required": True}}, supports_check_mode=True
+    )
+    try:
+        done = call_agent(module.params["agent_path"], ["list", "--format", "json"])
+    except AgentError as error:
+        module.fail_json(msg=str(error))
+    if done.code:
+        module.fail_json(msg=f"the agent can't list its faults: {done.complaint}")
+    module.exit_json(changed=False, faults=json.loads(done.output))
+
+
+if __name__ == "__main__":
+    main()

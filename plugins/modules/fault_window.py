@@ -1,0 +1,137 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, The rcalab.llm authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: fault_window
+short_description: Do one fault to one pod for a while, and put it back
+version_added: 0.1.0
+description:
+  - Runs the chaos agent of the host, which refuses early, writes the undo to the disk,
+    arms a watchdog, gives the dose, verifies its effect at the target, holds it,
+    puts everything back, and verifies that too.
+  - Blocks for the whole window; use C(async) to do something else meanwhile.
+  - Whatever is killed meanwhile, Ansible, this module or the agent, the target is put back
+    within 30 seconds after the end of the dose at most.
+  - Fails where the fault was refused, had no effect, was aborted or was contaminated.
+    In the last three cases RV(truth) tells more.
+author: The rcalab.llm authors (@rcalab)
+attributes:
+  check_mode:
+    description: Can run in check mode and tell what would change.
+    support: full
+    details: Goes through the preflight, and never injects.
+  diff_mode:
+    description: Returns what was and what is when in diff mode.
+    support: none
+options:
+  fault:
+    description: The fault's id, as M(rcalab.llm.fault_info) lists it.
+    type: str
+    required: true
+  target:
+    description: The component to do it to; one of those in O(pods_file).
+    type: str
+    required: true
+  parameters:
+    description: The fault's parameters. V(mechanism) is one of them.
+    type: dict
+    default: {}
+  agent_path:
+    description: The chaos agent, as the role C(rcalab.llm.chaos_agent) has installed it.
+    type: path
+    required: true
+  state_dir:
+    description: Where the agent keeps lock, journal and undo. One fault at a time is active in it.
+    type: path
+    required: true
+  pods_file:
+    description: The file that lists the pods of the lab, C(pods.json).
+    type: path
+    required: true
+  truth_path:
+    description: Where to write the ground truth on the host. Its folder must be there.
+    type: path
+seealso:
+  - module: rcalab.llm.fault_info
+  - module: rcalab.llm.fault_revert
+"""
+
+EXAMPLES = r"""
+- name: Starve a replica of CPU for 45 seconds
+  rcalab.llm.fault_window:
+    fault: F01
+    target: replica/llm-0
+    parameters:
+      cpu_limit_cores: 0.2
+      duration_s: 45
+    agent_path: /var/lib/rcalab/chaos/agent.pyz
+    state_dir: /var/lib/rcalab/chaos/state
+    pods_file: /var/lib/rcalab/pods.json
+    truth_path: /srv/results/run-01/ground_truth.json
+"""
+
+RETURN = r"""
+truth:
+  description: The ground truth; also what O(truth_path) holds.
+  returned: when a dose could have been given
+  type: dict
+  sample:
+    fault: F01
+    outcome: effective
+    reverted_by: controller
+"""
+
+import json
+import os
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.rcalab.llm.plugins.module_utils._agent import AgentError, call_agent
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "fault": {"type": "str", "required": True},
+            "target": {"type": "str", "required": True},
+            "parameters": {"type": "dict", "default": {}},
+            "agent_path": {"type": "path", "required": True},
+            "state_dir": {"type": "path", "required": True},
+            "pods_file": {"type": "path", "required": True},
+            "truth_path": {"type": "path"},
+        },
+        supports_check_mode=True,
+    )
+    options = module.params
+    spec = {name: options[name] for name in ("fault", "target", "parameters")}
+    arguments = ["run", "--state-dir", options["state_dir"], "--pods", options["pods_file"]]
+    # The death of this process ends the fault, long before its time to live.
+    arguments += ["--parent", str(os.getpid())]
+    if options["truth_path"] is not None:
+        arguments += ["--truth", options["truth_path"]]
+    if module.check_mode:
+        arguments.append("--check")
+    try:
+        done = call_agent(options["agent_path"], arguments, json.dumps(spec))
+    except AgentError as error:
+        module.fail_json(msg=str(error))
+    name = f"{options['fault']} on {options['target']}"
+    if not done.output and done.code:
+        cause = (
+            done.complaint or f"the agent ended with {done.code}; its watchdog puts the target back"
+        )
+        module.fail_json(msg=f"{name}: {cause}")
+    if module.check_mode:
+        module.exit_json(changed=True, msg=f"{name}: preflight passed; check mode injects nothing")
+    truth = json.loads(done.output)
+    if done.code:
+        reason = "; ".join(truth["messages"])
+        module.fail_json(msg=f"{name}: {truth['outcome']}: {reason}", changed=True, truth=truth)
+    module.exit_json(changed=True, truth=truth)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,221 @@
+# Copyright: (c) 2026, The rcalab.llm authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A lab of one pod, as the chaos agent sees it, and the agent itself as it is installed."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from ansible_collections.rcalab.llm.plugins.module_utils import faults
+from ansible_collections.rcalab.llm.plugins.module_utils.faults import cgroups
+from ansible_collections.rcalab.llm.plugins.module_utils.zipapps import build_zipapp
+
+LAB = f"rcalab-test-{os.getpid()}"
+COMPONENT = "replica/llm-0"
+V1_ROOT = Path("/sys/fs/cgroup/cpu")
+# Ends by itself, should a test be killed.
+BUSY = "import time\nend = time.monotonic() + 40\nwhile time.monotonic() < end: pass"
+IDLE = "import time; time.sleep(40)"
+
+
+@pytest.fixture(scope="session")
+def agent(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The zipapp, as the role chaos_agent installs it."""
+    path = tmp_path_factory.mktemp("agent") / "agent.pyz"
+    path.write_bytes(build_zipapp(Path(faults.__file__).parent, "faults.cli:main"))
+    return path
+
+
+class Lab:
+    """One pod, the agent's files, and what a test does with them."""
+
+    def __init__(self, agent: Path, folder: Path, pod: str, cgroup: dict[str, object] | None):
+        self.agent = agent
+        self.state = folder / "state"
+        self.truth_path = folder / "ground_truth.json"
+        self.pods = folder / "pods.json"
+        self.pod = pod
+        self.cgroup = cgroup
+        self.processes: list[subprocess.Popen[bytes]] = []
+        self.pods.write_text(
+            json.dumps(
+                {
+                    "format": 1,
+                    "lab": LAB,
+                    "isolation": "none" if cgroup is None else "netns",
+                    "pods": [
+                        {
+                            "name": pod,
+                            "component": COMPONENT,
+                            "address": "127.0.0.1",
+                            "netns": None,
+                            "interface": None,
+                            "cgroup": cgroup,
+                        }
+                    ],
+                }
+            )
+        )
+
+    def start(self, program: str) -> subprocess.Popen[bytes]:
+        """Start a process in the pod."""
+        process = subprocess.Popen(
+            [sys.executable, "-c", program],
+            env={**os.environ, "RCALAB_LAB": LAB, "RCALAB_POD": self.pod},
+        )
+        self.processes.append(process)
+        if self.cgroup is not None:
+            for controller in ("cpu", "cpuacct"):
+                (Path(str(self.cgroup[controller])) / "cgroup.procs").write_text(str(process.pid))
+        return process
+
+    def command(self, verb: str, *arguments: str) -> list[str]:
+        return [sys.executable, str(self.agent), verb, "--state-dir", str(self.state), *arguments]
+
+    def run(
+        self, fault: str = "F01", target: str = COMPONENT, *arguments: str, **parameters: object
+    ) -> subprocess.Popen[str]:
+        """Start the agent on a fault."""
+        process = subprocess.Popen(
+            self.command(
+                "run", "--pods", str(self.pods), "--truth", str(self.truth_path), *arguments
+            ),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stdin is not None
+        spec = {"fault": fault, "target": target, "parameters": parameters}
+        process.stdin.write(json.dumps(spec))
+        process.stdin.close()
+        process.stdin = None
+        return process
+
+    def revert(self) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(self.command("revert"), capture_output=True, text=True, check=False)
+
+    def journal(self) -> list[dict[str, object]]:
+        path = self.state / "journal.jsonl"
+        if not path.exists():
+            return []
+        lines = path.read_text(encoding="utf-8").split("\n")
+        return [json.loads(line) for line in lines[:-1]]
+
+    def states(self) -> list[object]:
+        return [line["state"] for line in self.journal()]
+
+    def await_state(self, state: str, timeout_s: float = 30) -> None:
+        wait_for(lambda: state in self.states(), f"state {state}", timeout_s, step_s=0.002)
+
+    def await_undone(self, timeout_s: float) -> None:
+        wait_for(lambda: list(self.state.glob("windows/*/undone.json")), "the undo", timeout_s)
+
+    def truth(self) -> dict[str, object]:
+        return json.loads(self.truth_path.read_text(encoding="utf-8"))
+
+    def watchdog(self) -> int | None:
+        for file in self.state.glob("windows/*/watchdog.json"):
+            return json.loads(file.read_text(encoding="utf-8"))["pid"]
+        return None
+
+    def quota(self) -> str:
+        assert self.cgroup is not None
+        return (Path(str(self.cgroup["cpu"])) / "cpu.cfs_quota_us").read_text().strip()
+
+    def close(self) -> None:
+        for process in self.processes:
+            process.kill()
+            process.wait()
+        pid = self.watchdog()
+        if pid is not None:
+            wait_for(lambda: not is_running(pid), "the watchdog's end", 10)
+
+
+def is_running(pid: int) -> bool:
+    """Say whether the process runs (a zombie, which nobody here may reap, does not)."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def wait_for(
+    condition: Callable[[], object], what: str, timeout_s: float, step_s: float = 0.02
+) -> None:
+    end = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < end, f"{what} did not come within {timeout_s} s"
+        time.sleep(step_s)
+
+
+@pytest.fixture
+def lab(agent: Path, tmp_path: Path) -> Iterator[Lab]:
+    """A lab whose pod is a real cgroup, removed afterwards."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+    if not (V1_ROOT / "cpu.cfs_quota_us").exists():
+        pytest.skip(f"needs cgroup v1 with its CPU controller at {V1_ROOT}")
+    folders = {
+        controller: Path("/sys/fs/cgroup") / controller / LAB / "replica-0"
+        for controller in ("cpu", "cpuacct")
+    }
+    for folder in folders.values():
+        folder.mkdir(parents=True)
+    # A busy machine must not starve the pod before the fault does.
+    (folders["cpu"].parent / "cpu.shares").write_text("16384")
+    # Where both controllers share one hierarchy, the second name is a link to the first.
+    cgroup = {"version": 1, **{name: str(folder) for name, folder in folders.items()}}
+    lab = Lab(agent, tmp_path, "replica-0", cgroup)
+    try:
+        yield lab
+    finally:
+        lab.close()
+        for folder in folders.values():
+            with contextlib.suppress(FileNotFoundError):
+                folder.rmdir()
+                folder.parent.rmdir()
+
+
+@pytest.fixture
+def plain_lab(agent: Path, tmp_path: Path) -> Iterator[Lab]:
+    """A lab with isolation none: its pod is a mark in the environment."""
+    lab = Lab(agent, tmp_path, "replica-0", None)
+    try:
+        yield lab
+    finally:
+        for process in lab.processes:
+            process.send_signal(signal.SIGCONT)
+        lab.close()
+
+
+@pytest.fixture(params=[1, 2])
+def fake_cgroup(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> cgroups.CpuCgroup:
+    """A cgroup of either version, made of plain files."""
+    monkeypatch.setattr(cgroups, "mount_points", lambda: [tmp_path])
+    folder = tmp_path / "rcalab" / "replica-0"
+    folder.mkdir(parents=True)
+    stat = {"nr_periods": 7, "nr_throttled": 3}
+    if request.param == 1:
+        (folder / "cpu.cfs_quota_us").write_text("-1\n")
+        (folder / "cpu.cfs_period_us").write_text("50000\n")
+        (folder / "cpuacct.usage").write_text("2500000000\n")
+        stat["throttled_time"] = 1_500_000_000
+    else:
+        (folder / "cpu.max").write_text("max 50000\n")
+        stat |= {"usage_usec": 2_500_000, "throttled_usec": 1_500_000}
+    (folder / "cpu.stat").write_text("".join(f"{name} {n}\n" for name, n in stat.items()))
+    (folder / "cgroup.procs").write_text(f"{os.getpid()}\n")
+    return cgroups.cpu_cgroup(request.param, folder, folder)

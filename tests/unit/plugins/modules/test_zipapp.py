@@ -1,0 +1,65 @@
+# Copyright: (c) 2026, The rcalab.llm authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A package becomes one file, and changes only when the package does."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible.module_utils.testing import patch_module_args
+from ansible_collections.rcalab.llm.plugins.modules import zipapp
+
+Run = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> Path:
+    folder = tmp_path / "hello"
+    folder.mkdir()
+    (folder / "__init__.py").touch()
+    (folder / "cli.py").write_text("def entry():\n    print('hello')\n")
+    return folder
+
+
+@pytest.fixture
+def run(package: Path, capsys: pytest.CaptureFixture[str]) -> Run:
+    def call(**options: object) -> dict[str, Any]:
+        arguments = {
+            "package": str(package),
+            "entry_point": "hello.cli:entry",
+            "dest": str(package.parent / "bin" / "hello.pyz"),
+            **options,
+        }
+        with patch_module_args(arguments), pytest.raises(SystemExit):
+            zipapp.main()
+        return json.loads(capsys.readouterr().out)
+
+    return call
+
+
+def test_it_runs_and_is_built_once(run: Run, package: Path) -> None:
+    changes = [run()["changed"], run()["changed"]]
+    (package / "cli.py").touch()
+    (package / "__pycache__").mkdir(exist_ok=True)
+    (package / "__pycache__" / "cli.pyc").touch()
+    changes.append(run()["changed"])
+
+    assert changes == [True, False, False]
+    command = [sys.executable, str(package.parent / "bin" / "hello.pyz")]
+    assert subprocess.run(command, capture_output=True, check=True).stdout == b"hello\n"
+
+
+def test_check_mode_writes_nothing(run: Run, package: Path) -> None:
+    assert run(_ansible_check_mode=True)["changed"]
+    assert not (package.parent / "bin").exists()
+
+
+def test_a_wrong_entry_point_fails_with_the_reason(run: Run) -> None:
+    assert "is no function of hello" in run(entry_point="os:system")["msg"]
