@@ -12,7 +12,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -58,7 +58,11 @@ class CaseView:
 
 @dataclass(frozen=True)
 class Case:
-    """One case directory. The JSON parts are read at once, each table on its first use."""
+    """One case. The JSON parts are read at once, each table on its first use.
+
+    ``loaded`` holds the tables of a case that was read from another layout (``rca_engine.formats``)
+    and has no files of format 1; ``path`` is then where its data lie.
+    """
 
     path: Path
     info: CaseInfo
@@ -66,6 +70,7 @@ class Case:
     metric_table: Mapping[str, Metric]
     manifest: Mapping[str, Any]
     truth: GroundTruth | None
+    loaded: Mapping[str, pd.DataFrame] | None = field(default=None, repr=False)
 
     @classmethod
     def load(cls, path: Path | str) -> Case:
@@ -99,7 +104,7 @@ class Case:
         )
 
     def table(self, name: str) -> pd.DataFrame:
-        """Return one table of ``schemas.tables.TABLES``; an absent file is an empty table.
+        """Return one table of ``schemas.tables.TABLES``; an absent one is an empty table.
 
         Raises
         ------
@@ -110,7 +115,12 @@ class Case:
 
     @functools.cached_property
     def _tables(self) -> functools._lru_cache_wrapper[pd.DataFrame]:
-        return functools.cache(lambda name: _read_table(self.path, name))
+        return functools.cache(self._read)
+
+    def _read(self, name: str) -> pd.DataFrame:
+        if self.loaded is None:
+            return _read_table(self.path, name)
+        return self.loaded[name] if name in self.loaded else _schema(name).empty_table().to_pandas()
 
     def matrix(self) -> pd.DataFrame:
         """Return the derived metrics side by side.
@@ -189,15 +199,17 @@ def read_truth(path: Path) -> GroundTruth | None:
         raise CaseError(f"{path}: {error}") from None
 
 
-def _read_table(root: Path, name: str) -> pd.DataFrame:
+def _schema(name: str) -> pa.Schema:
     if name not in TABLES:
         raise CaseError(f"a case has no table {name!r}; it has {', '.join(sorted(TABLES))}")
-    path = root / f"{name}.parquet"
+    return TABLES[name]
+
+
+def _read_table(root: Path, name: str) -> pd.DataFrame:
+    schema, path = _schema(name), root / f"{name}.parquet"
     try:
-        table = (
-            pq.read_table(path, partitioning=None) if path.exists() else TABLES[name].empty_table()
-        )
-        frame: pd.DataFrame = table.select(TABLES[name].names).cast(TABLES[name]).to_pandas()
+        table = pq.read_table(path, partitioning=None) if path.exists() else schema.empty_table()
+        frame: pd.DataFrame = table.select(schema.names).cast(schema).to_pandas()
     except (pa.ArrowException, KeyError, OSError) as error:
         raise CaseError(f"{path}: not a {name} table of format {FORMAT}: {error}") from None
     return frame
