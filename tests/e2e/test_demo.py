@@ -157,6 +157,38 @@ def test_the_report_tells_what_broke(run_dir: Path) -> None:
     assert "cpu_starvation" in page
 
 
+def test_a_run_whose_slo_broke_before_the_fault_is_done_again_and_gives_no_case(
+    lab: None, tmp_path: Path
+) -> None:
+    status, output = play(
+        "experiment",
+        experiment_results_dir=str(tmp_path),
+        experiment_attempts=2,
+        experiment_scenarios=[
+            {
+                "name": "busy",
+                "fault": "F01",
+                "target": "replica/llm-0",
+                "parameters": {"cpu_limit_cores": 0.05},
+            }
+        ],
+        experiment_slo_latency_ms=1,
+        experiment_slo_window_s=5,
+        experiment_warmup_s=1,
+        experiment_steady_state_s=5,
+        experiment_baseline_s=10,
+        experiment_fault_s=10,
+        experiment_recovery_s=1,
+    )
+    assert status != 0
+    assert "It is done again." in output
+    assert "before the fault, in each of 2 attempts" in " ".join(output.split())
+    runs = tmp_path / "demo" / "busy"
+    assert len(list(runs.glob("run-*/load/requests.jsonl"))) == 2
+    assert not list(runs.rglob("case.json"))
+    assert not is_limited()
+
+
 def test_a_killed_controller_leaves_no_fault(lab: None, tmp_path: Path) -> None:
     """Kill ansible-playbook and all that it started while the fault is on."""
     process = start_playbook(
