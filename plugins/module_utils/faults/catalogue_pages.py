@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict
 
-from .contract import Fault
+from .contract import ANY_ISOLATION, Fault
 
 
 def as_json(faults: Iterable[type[Fault]]) -> str:
@@ -43,10 +43,17 @@ def as_markdown(faults: Iterable[type[Fault]]) -> str:
     return "\n".join(_section(fault) for fault in faults)
 
 
+def _default(isolation: str | None) -> str:
+    if isolation is None:
+        return ""
+    return (
+        " (default)" if isolation == ANY_ISOLATION else f" (default with isolation `{isolation}`)"
+    )
+
+
 def _section(fault: type[Fault]) -> str:
     mechanisms = ", ".join(
-        f"`{name}` (default with isolation `{isolation}`)"
-        for name, isolation in fault.mechanisms.items()
+        f"`{name}`{_default(isolation)}" for name, isolation in fault.mechanisms.items()
     )
     kinds = ", ".join(f"`{kind}`" for kind in fault.kinds)
     lines = [

@@ -16,6 +16,7 @@ from .pods import Pod
 from .undo import Undo, UndoAction
 
 MECHANISM = "mechanism"
+ANY_ISOLATION = "any"
 
 
 @dataclass(frozen=True)
@@ -119,8 +120,9 @@ class Fault(ABC):
     sham: ClassVar[bool] = False
     # Kinds of components that it can be done to.
     kinds: ClassVar[tuple[str, ...]]
-    # Mechanism -> the isolation of the lab for which it is the default.
-    mechanisms: ClassVar[Mapping[str, str]]
+    # Mechanism -> the isolation of the lab for which it is the default, ANY_ISOLATION for both and
+    # None for neither.
+    mechanisms: ClassVar[Mapping[str, str | None]]
     parameters: ClassVar[tuple[Parameter, ...]]
     # How long the effect may take to be seen, in seconds.
     effect_deadline_s: ClassVar[float] = 20.0
@@ -158,7 +160,13 @@ class Fault(ABC):
     def _choose_mechanism(self, wanted: object) -> str:
         if wanted is None:
             isolation = self.target.pod.isolation
-            return next(name for name, where in self.mechanisms.items() if where == isolation)
+            for name, where in self.mechanisms.items():
+                if where in (isolation, ANY_ISOLATION):
+                    return name
+            raise RefusedError(
+                f"{self.id} can't be done with lab_isolation={isolation}: "
+                f"{self.requirements[0].lower()}{self.requirements[1:]}"
+            )
         if wanted not in self.mechanisms:
             raise RefusedError(
                 f"{self.id} has no mechanism {wanted!r}; it has {', '.join(self.mechanisms)}"

@@ -15,6 +15,7 @@ from typing import Any
 from . import processes
 from .cgroups import CpuCgroup, cpu_cgroup, is_cgroup_path
 from .errors import RefusedError
+from .network import Netns
 from .processes import Process
 
 FORMAT = 1
@@ -37,6 +38,10 @@ class Pod:
         ``netns`` or ``none``.
     cgroup
         Its CPU controller; None with isolation ``none``.
+    netns
+        Its network namespace; None with isolation ``none``.
+    address
+        Where its programs listen; None where nobody asked.
     """
 
     lab: str
@@ -44,6 +49,8 @@ class Pod:
     component: str
     isolation: str
     cgroup: CpuCgroup | None
+    netns: Netns | None = None
+    address: str | None = None
 
     def processes(self) -> list[Process]:
         """Return the pod's processes: its cgroup's, or those that carry its mark."""
@@ -96,13 +103,31 @@ def _pod(item: dict[str, Any], lab: str, isolation: str) -> Pod:
     if (cgroup is None) != (isolation == "none"):
         raise ValueError(f"pod {name} has the wrong cgroup entry for isolation {isolation}")
     if cgroup is None:
-        return Pod(lab, name, item["component"], isolation, None)
+        return Pod(lab, name, item["component"], isolation, None, address=item.get("address"))
     paths = [Path(cgroup[controller]) for controller in ("cpu", "cpuacct")]
     for path in paths:
         # A dose on a parent or on another's cgroup would starve more than the pod.
         if not is_cgroup_path(path) or path.name != name:
             raise ValueError(f"{path} is no cgroup of pod {name}")
-    return Pod(lab, name, item["component"], isolation, cpu_cgroup(cgroup["version"], *paths))
+    return Pod(
+        lab,
+        name,
+        item["component"],
+        isolation,
+        cpu_cgroup(cgroup["version"], *paths),
+        netns=_netns(item, lab),
+        address=item.get("address"),
+    )
+
+
+def _netns(item: dict[str, Any], lab: str) -> Netns | None:
+    """Return a pod's network namespace; one of another name would not be the pod's."""
+    named = item.get("netns")
+    if named is None:
+        return None
+    if named != f"{lab}-{item['name']}":
+        raise ValueError(f"{named!r} is no network namespace of pod {item['name']}")
+    return Netns(named)
 
 
 def find_pod(pods: list[Pod], component: str) -> Pod:

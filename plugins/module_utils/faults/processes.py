@@ -95,6 +95,17 @@ def cpu_seconds(process: Process) -> float:
     return 0.0 if stat is None else stat.cpu_ticks / _TICKS_PER_S
 
 
+def title(process: Process) -> str:
+    """Return the process's command line, or the title that it gave itself; empty if it is gone."""
+    if _own_stat(process) is None:
+        return ""
+    try:
+        line = (_PROC / str(process.pid) / "cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+    return line.replace(b"\0", b" ").decode(errors="replace").strip()
+
+
 def send(process: Process, number: signal.Signals) -> None:
     """Send a signal, unless the process is gone.
 

@@ -19,6 +19,7 @@ from typing import Any, ClassVar
 from . import processes
 from .cgroups import CpuLimit, cpu_cgroup, is_cgroup_path
 from .errors import FaultError, NotRevertedError
+from .network import Netns
 from .pods import marked_processes
 from .processes import Process
 
@@ -93,8 +94,44 @@ class ContinuePod(UndoAction):
         return f"processes {held} of pod {self.pod} are stopped" if held else None
 
 
+@dataclass(frozen=True)
+class RemoveRules(UndoAction):
+    """Take the faults' chain out of the packet filter of a network namespace."""
+
+    kind = "remove_rules"
+    netns: str
+
+    def restore(self) -> None:
+        netns = Netns(self.netns)
+        if netns.exists():
+            netns.remove_rules()
+
+    def remainder(self) -> str | None:
+        netns = Netns(self.netns)
+        left = netns.exists() and netns.has_chain()
+        return f"the packet filter of {self.netns} still has a fault's rules" if left else None
+
+
+@dataclass(frozen=True)
+class RemoveQdisc(UndoAction):
+    """Take the queueing discipline off a pod's device, which had none of its own."""
+
+    kind = "remove_qdisc"
+    netns: str
+
+    def restore(self) -> None:
+        netns = Netns(self.netns)
+        if netns.exists():
+            netns.remove_qdisc()
+
+    def remainder(self) -> str | None:
+        netns = Netns(self.netns)
+        left = netns.exists() and netns.has_qdisc()
+        return f"the device of {self.netns} still has a queueing discipline" if left else None
+
+
 _ACTIONS: dict[str, type[UndoAction]] = {
-    action.kind: action for action in (SetCpuLimit, ContinuePod)
+    action.kind: action for action in (SetCpuLimit, ContinuePod, RemoveRules, RemoveQdisc)
 }
 
 

@@ -36,7 +36,7 @@ class CpuStarvation(Fault):
         "Both: load on the pod."
     )
     kinds = ("replica", "head", "gateway")
-    mechanisms: ClassVar[Mapping[str, str]] = {"cgroup_quota": "netns", "duty_cycle": "none"}
+    mechanisms: ClassVar[Mapping[str, str | None]] = {"cgroup_quota": "netns", "duty_cycle": "none"}
     parameters = (
         Parameter("cpu_limit_cores", 0.2, 0.01, 64, "CPU time that the pod may use, in cores."),
         DURATION,

@@ -8,9 +8,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -26,6 +29,15 @@ V1_ROOT = Path("/sys/fs/cgroup/cpu")
 # Ends by itself, should a test be killed.
 BUSY = "import time\nend = time.monotonic() + 40\nwhile time.monotonic() < end: pass"
 IDLE = "import time; time.sleep(40)"
+ECHO_PORT = 9999
+ECHO = f"""
+import socket
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind(("0.0.0.0", {ECHO_PORT}))
+s.settimeout(60)
+while True:
+    s.sendto(*s.recvfrom(2048))
+"""
 
 
 @pytest.fixture(scope="session")
@@ -39,13 +51,23 @@ def agent(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class Lab:
     """One pod, the agent's files, and what a test does with them."""
 
-    def __init__(self, agent: Path, folder: Path, pod: str, cgroup: dict[str, object] | None):
+    def __init__(
+        self,
+        agent: Path,
+        folder: Path,
+        pod: str,
+        cgroup: dict[str, object] | None,
+        netns: str | None = None,
+        address: str = "127.0.0.1",
+    ):
         self.agent = agent
         self.state = folder / "state"
         self.truth_path = folder / "ground_truth.json"
         self.pods = folder / "pods.json"
         self.pod = pod
         self.cgroup = cgroup
+        self.netns = netns
+        self.address = address
         self.processes: list[subprocess.Popen[bytes]] = []
         self.pods.write_text(
             json.dumps(
@@ -57,8 +79,8 @@ class Lab:
                         {
                             "name": pod,
                             "component": COMPONENT,
-                            "address": "127.0.0.1",
-                            "netns": None,
+                            "address": address,
+                            "netns": netns,
                             "interface": None,
                             "cgroup": cgroup,
                         }
@@ -67,10 +89,12 @@ class Lab:
             )
         )
 
-    def start(self, program: str) -> subprocess.Popen[bytes]:
-        """Start a process in the pod."""
+    def start(self, program: str, title: str = sys.executable) -> subprocess.Popen[bytes]:
+        """Start a process in the pod, under the title of another program if need be."""
+        enter = [] if self.netns is None else ["ip", "netns", "exec", self.netns]
         process = subprocess.Popen(
-            [sys.executable, "-c", program],
+            [*enter, sys.executable, "-c", program] if enter else [title, "-c", program],
+            executable=None if enter else sys.executable,
             env={**os.environ, "RCALAB_LAB": LAB, "RCALAB_POD": self.pod},
         )
         self.processes.append(process)
@@ -185,6 +209,55 @@ def lab(agent: Path, tmp_path: Path) -> Iterator[Lab]:
             with contextlib.suppress(FileNotFoundError):
                 folder.rmdir()
                 folder.parent.rmdir()
+
+
+@pytest.fixture
+def network_lab(lab: Lab, agent: Path, tmp_path: Path) -> Iterator[Lab]:
+    """A lab whose pod has a network namespace too, and in it a server that echoes datagrams."""
+    if not all(map(shutil.which, ("ip", "tc", "iptables-save"))):
+        pytest.skip("needs iproute2 and iptables")
+    netns, device, host = f"{LAB}-replica-0", f"rct{os.getpid()}", "10.77.253.1"
+    made = Lab(agent, tmp_path, "replica-0", lab.cgroup, netns, "10.77.253.2")
+    try:
+        for command in (
+            f"ip netns add {netns}",
+            f"ip link add {device} type veth peer name eth0 netns {netns}",
+            f"ip address add {host}/30 dev {device}",
+            f"ip link set {device} up",
+            f"ip -n {netns} address add {made.address}/30 dev eth0",
+            f"ip -n {netns} link set eth0 up",
+            f"ip -n {netns} link set lo up",
+        ):
+            subprocess.run(command.split(), check=True)
+        made.start(ECHO)
+        yield made
+    finally:
+        made.close()
+        # The device first: a namespace takes its devices with it, but not at once.
+        subprocess.run(["ip", "link", "delete", device], check=False)
+        subprocess.run(["ip", "netns", "delete", netns], check=False)
+
+
+@contextlib.contextmanager
+def traffic(lab: Lab) -> Iterator[None]:
+    """Send the pod's server 200 datagrams a second, 30 s at most."""
+    ending = threading.Event()
+
+    def send() -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as handle:
+            handle.setblocking(False)
+            end = time.monotonic() + 30
+            while not ending.wait(0.005) and time.monotonic() < end:
+                with contextlib.suppress(OSError):
+                    handle.sendto(b"x" * 1000, (lab.address, ECHO_PORT))
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    try:
+        yield
+    finally:
+        ending.set()
+        thread.join()
 
 
 @pytest.fixture

@@ -15,7 +15,11 @@ from ansible_collections.rcalab.llm.plugins.module_utils import faults
 from ansible_collections.rcalab.llm.plugins.module_utils.faults import times, truth
 from ansible_collections.rcalab.llm.plugins.module_utils.faults.catalogue_pages import as_markdown
 from ansible_collections.rcalab.llm.plugins.module_utils.faults.cgroups import CpuCgroup
-from ansible_collections.rcalab.llm.plugins.module_utils.faults.contract import Target
+from ansible_collections.rcalab.llm.plugins.module_utils.faults.contract import (
+    ANY_ISOLATION,
+    Target,
+)
+from ansible_collections.rcalab.llm.plugins.module_utils.faults.network import Netns
 from ansible_collections.rcalab.llm.plugins.module_utils.faults.pods import Pod
 from ansible_collections.rcalab.llm.plugins.module_utils.faults.registry import faults as catalogue
 from ansible_collections.rcalab.llm.plugins.module_utils.faults.truth import GroundTruth
@@ -35,8 +39,12 @@ def test_root_cause_metrics_are_of_the_one_vocabulary(fault: type, fake_cgroup: 
     schema = ROOT / "rca_engine/schemas/metrics.json"
     known = json.loads(schema.read_text(encoding="utf-8"))["metrics"]
 
+    where = fault.mechanisms.values()
+    netns = Netns("rcalab-test-replica-0")
     for isolation, cgroup in (("netns", fake_cgroup), ("none", None)):
-        pod = Pod("rcalab-test", "replica-0", "replica/llm-0", isolation, cgroup)
+        if isolation not in where and ANY_ISOLATION not in where:
+            continue
+        pod = Pod("rcalab-test", "replica-0", "replica/llm-0", isolation, cgroup, netns)
         for name in fault(Target(pod, "host"), {}).root_cause_metrics():
             # A method can only find what the lab measures.
             assert known[name].get("isolation", isolation) == isolation
@@ -48,7 +56,8 @@ def test_the_truth_keeps_to_its_schema(fault: type, fake_cgroup: CpuCgroup, tmp_
     schema = json.loads(
         (Path(faults.__file__).parent / "schemas/ground_truth.json").read_text(encoding="utf-8")
     )
-    pod = Pod("rcalab-test", "replica-0", "replica/llm-0", "netns", fake_cgroup)
+    netns = Netns("rcalab-test-replica-0")
+    pod = Pod("rcalab-test", "replica-0", "replica/llm-0", "netns", fake_cgroup, netns)
     record = GroundTruth.of(fault(Target(pod, "host"), {}))
     record.stamp("applied")
     record.outcome, record.reverted_by = "aborted", "watchdog"
