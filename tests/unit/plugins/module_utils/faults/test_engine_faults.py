@@ -27,7 +27,7 @@ def test_the_engine_stops_and_goes_on(
 ) -> None:
     engine, beside = plain_lab.start(BUSY, ENGINE), plain_lab.start(IDLE)
 
-    run = plain_lab.run(fault, duration_s=2, **parameters)
+    run = plain_lab.run(fault, duration_s=6, **parameters)
     plain_lab.await_state("ACTIVE")
     assert state_of(beside) != "T"
     err = run.communicate(timeout=30)[1]

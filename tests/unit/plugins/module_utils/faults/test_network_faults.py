@@ -41,7 +41,7 @@ def test_a_fault_acts_and_leaves_the_network_as_it_was(
     before = network_of(network_lab)
 
     with traffic(network_lab):
-        run = network_lab.run(fault, duration_s=3, **parameters)
+        run = network_lab.run(fault, duration_s=8, **parameters)
         err = run.communicate(timeout=40)[1]
 
     assert run.returncode == 0, (err, network_lab.journal())
@@ -69,9 +69,9 @@ def test_a_killed_agent_leaves_the_network_as_it_was(
 
 def test_the_measured_dose_is_the_intended_one(network_lab: Lab) -> None:
     with traffic(network_lab):
-        network_lab.run("F06", duration_s=3, delay_ms=80).communicate(timeout=40)
+        network_lab.run("F06", duration_s=6, delay_ms=80).communicate(timeout=40)
         delay = network_lab.truth()["dose"]["measured"]
-        network_lab.run("F07", duration_s=4, loss_ratio=0.4).communicate(timeout=40)
+        network_lab.run("F07", duration_s=8, loss_ratio=0.4).communicate(timeout=40)
         loss = network_lab.truth()["dose"]["measured"]
 
     assert delay["round_trip_ms"] - delay["round_trip_ms_before"] > 0.7 * 80
