@@ -7,11 +7,11 @@ Nothing is filled or guessed: what can't be used is left out and told, what is a
 from __future__ import annotations
 
 import csv
-import functools
 import gzip
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -76,15 +76,12 @@ def read_csv(path: Path, time_column: str | None = None) -> tuple[pd.DataFrame, 
     def leave_out(fields: list[str]) -> None:
         bad.append(len(fields))
 
-    parse = functools.partial(
-        pd.read_csv, path, header=None, skiprows=1, names=range(len(names)), index_col=False
-    )
     try:
         try:
-            table = pd.DataFrame(parse(low_memory=False))
+            table = _parse(path, len(names), low_memory=False)
         except pd.errors.ParserError:
             # The quick parser can't say which rows are wrong; the slow one leaves them out.
-            table = pd.DataFrame(parse(engine="python", on_bad_lines=leave_out))
+            table = _parse(path, len(names), engine="python", on_bad_lines=leave_out)
     except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise CaseError(f"{path}: not readable as CSV: {error}") from None
     if table.empty:
@@ -188,6 +185,13 @@ def long_table(times: Ints, keys: Sequence[Key], values: Floats) -> pd.DataFrame
             "value": values[row, column],
         }
     )
+
+
+def _parse(path: Path, columns: int, **options: Any) -> pd.DataFrame:
+    table: pd.DataFrame = pd.read_csv(
+        path, header=None, skiprows=1, names=range(columns), index_col=False, **options
+    )
+    return table
 
 
 def _header(path: Path) -> list[str]:
