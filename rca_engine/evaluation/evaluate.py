@@ -159,7 +159,7 @@ def _executor(
     kind: Executor, workers: int | None, address: str | None, store: Store
 ) -> Callable[[Sequence[Task]], Iterator[execute.Results]]:
     if kind == "ray":
-        return lambda tasks: execute.ray(tasks, workers, address)
+        return lambda tasks: execute.ray(tasks, workers, address, store)
     count = workers or min(len(os.sched_getaffinity(0)), _MOST_WORKERS)
     return lambda tasks: execute.local(tasks, count, store)
 
