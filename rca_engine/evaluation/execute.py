@@ -28,6 +28,7 @@ Results = list[tuple[str, Document]]
 
 _ROUND = 8
 """Tasks a worker in a round on Ray."""
+# Workers are as many as the cores, and no sum may depend on how many threads shared it.
 _ONE_THREAD = dict.fromkeys(
     ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"), "1"
 )
@@ -71,7 +72,11 @@ def ray(
     started = not ray_module.is_initialized()
     if started:
         try:
-            ray_module.init(address=address, num_cpus=None if address else workers)
+            ray_module.init(
+                address=address,
+                num_cpus=None if address else workers,
+                runtime_env={"env_vars": _ONE_THREAD},
+            )
         except (ConnectionError, ValueError, RuntimeError) as error:
             where = address or "on this machine"
             raise RcaEngineError(f"no Ray cluster {where}: {error}") from None

@@ -13,7 +13,6 @@ from dataclasses import replace
 from typing import Any
 
 import pandas as pd
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # has no types
 
 from rca_engine import methods
 from rca_engine.case import Case
@@ -53,24 +52,25 @@ def work(task: Task, store: Store | None = None) -> list[tuple[str, Document]]:
         if store is not None:
             store.write(key, document)
 
-    # One thread each: workers are as many as the cores, and sums must not depend on their number.
-    with threadpool_limits(1):
-        try:
-            case = task.entry.load()
-            keep(task.facts_key, facts(task.entry.case_id, case))
-        except Exception as error:
-            # A reader that fails costs its case and no more, whatever it fails with.
-            _log.warning("%s can't be read", task.entry.case_id, exc_info=True)
-            reason = _said(error)
-            keep(task.facts_key, {"case": task.entry.case_id, "left_out": None, "broken": reason})
-            for run in task.runs:
-                keep(run.key, _document(task, run, "failed", f"the case can't be read: {reason}"))
-            return done
-        if done[0][1]["left_out"] is None:
+    try:
+        case = task.entry.load()
+        known = facts(task.entry.case_id, case)
+        if known["left_out"] is None:
+            # Read now what the methods will ask for: reading is no part of their seconds.
             sources = {name for run in task.runs for name in methods.get(run.method).sources}
             case = replace(case, loaded={name: case.table(name) for name in sorted(sources)})
-            for run in task.runs:
-                keep(run.key, _run(task, case, run))
+    except Exception as error:
+        # A reader that fails costs its case and no more, whatever it fails with.
+        _log.warning("%s can't be read", task.entry.case_id, exc_info=True)
+        reason = _said(error)
+        keep(task.facts_key, {"case": task.entry.case_id, "left_out": None, "broken": reason})
+        for run in task.runs:
+            keep(run.key, _document(task, run, "failed", f"the case can't be read: {reason}"))
+        return done
+    keep(task.facts_key, known)
+    if known["left_out"] is None:
+        for run in task.runs:
+            keep(run.key, _run(task, case, run))
     return done
 
 

@@ -15,6 +15,8 @@ from rca_engine.evaluation.evaluate import Evaluation
 from rca_engine.evaluation.store import Store
 from rca_engine.evaluation.work import work
 
+from .conftest import deadly, right
+
 COSTS = ["seconds", "cpu_seconds", "memory_mib"]
 
 
@@ -98,9 +100,12 @@ def test_a_case_whose_truth_nobody_knows_is_left_out_and_told(here, dataset, tmp
     assert (evaluation.write(tmp_path / "out") / "leaderboard.html").is_file()
 
 
-def test_a_broken_case_fails_its_runs_and_no_other(here, case_dir, tmp_path):
+@pytest.mark.parametrize("table", ["metrics", "logs"])
+def test_a_broken_case_fails_its_runs_and_no_other(here, case_dir, tmp_path, table, monkeypatch):
     root = case_dir.parent
-    (case_dir / "metrics.parquet").write_bytes(b"no parquet")
+    (case_dir / f"{table}.parquet").write_bytes(b"no parquet")
+    reads = methods.Method("right", "", frozenset({"metrics", "logs"}), "", {}, right)
+    monkeypatch.setitem(methods.available(), "right", reads)
     evaluation = evaluate(root, tmp_path / "out", methods=["right"])
     assert evaluation.failures["reason"].str.contains("the case can't be read").all()
     assert len(evaluation.runs) == 3
@@ -237,7 +242,6 @@ def test_a_run_that_kills_its_worker_fails_alone(dataset, tmp_path):
     name = next(iter(methods.available()))
     [task, *_] = plan.plan(dataset, "case", [name], Options(specificity=False), tmp_path)
     store = Store(tmp_path / "results")
-    from .conftest import deadly
 
     class Deadly:
         """An entry whose case can't be read without dying."""
