@@ -166,8 +166,8 @@ def _print(console: Console, evaluation: Evaluation) -> None:
                 *(f"{row[name]:.2f}" for name in ("ac1", "ac3", "ac5", "avg5")),
                 f"{row['avg5_low']:.2f}-{row['avg5_high']:.2f}",
                 f"{row['mrr']:.2f}",
-                f"{row['specificity']:.2f}",
-                f"{row['seconds_median']:.3g}",
+                _known(row["specificity"], ".2f"),
+                _known(row["seconds_median"], ".3g"),
                 str(row["failed"] or ""),
             )
         first = own.iloc[0]
@@ -192,6 +192,11 @@ def _print(console: Console, evaluation: Evaluation) -> None:
             f"runs.csv and on the page",
             style="yellow",
         )
+
+
+def _known(value: float, form: str) -> str:
+    """Return a figure; nothing where there is none (NaN)."""
+    return format(value, form) if value == value else ""
 
 
 @contextmanager
