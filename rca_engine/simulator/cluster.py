@@ -170,6 +170,13 @@ class Cluster:
     def thaw(self, replica: Replica, now: float) -> None:
         """Let it go on."""
         replica.frozen.set(now, 0.0)
+        unread, replica.unread = replica.unread, []
+        for request, arrived, new in unread:
+            if not new:
+                replica.engine.drop(request, now)
+            elif not request.over:
+                replica.engine.submit(request, now)
+                request.enqueued = arrived
         self._kick(replica, now)
 
     def retire(self, replica: Replica, now: float) -> None:
@@ -247,6 +254,9 @@ class Cluster:
             self.log(now, HEAD, "error", f"connection refused by {replica.id}")
             self._fail(request, now, "http_5xx", 503, f"connection refused: {replica.id}")
             return
+        if replica.frozen.value:
+            replica.unread.append((request, now, True))
+            return
         replica.engine.submit(request, now)
         self._kick(replica, now)
 
@@ -315,7 +325,10 @@ class Cluster:
         replica.outstanding -= 1
         # A partition keeps the news from the engine, which goes on for nobody.
         if outcome != "success" and replica.link.up.value and replica.alive.value:
-            replica.engine.drop(request, now)
+            if replica.frozen.value:
+                replica.unread.append((request, now, False))
+            else:
+                replica.engine.drop(request, now)
         if outcome != "censored":
             self.dispatch(now)
 

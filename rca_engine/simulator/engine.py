@@ -105,6 +105,7 @@ class Engine:
         elif request in self.waiting:
             self.waiting.remove(request)
         request.kv = 0
+        request.engine_end = now
         self._note(now)
 
     def drop_all(self, now: float) -> list[Request]:
@@ -145,13 +146,15 @@ class Engine:
     def complete(self, now: float) -> Produced:
         """End the step that was begun: tokens come out, finished requests go."""
         row, produced = self._row, Produced([], [])
-        decoding = [r for r in self._decoding if not r.over]
+        # Whose client went away during the step is no longer there.
+        present = set(map(id, self.running))
+        decoding = [r for r in self._decoding if id(r) in present]
         for request in decoding:
             request.generated += 1
             request.kv += 1
         tokens = len(decoding)
         for request, size in self._chunks:
-            if request.over:
+            if id(request) not in present:
                 continue
             request.left -= size
             request.kv += size

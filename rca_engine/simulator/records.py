@@ -134,14 +134,16 @@ def _trace(cluster: Cluster, request: Request) -> Iterator[tuple[Any, ...]]:
         (GATEWAY, f"POST {_PATH}", None, request.due, request.client_end, status),
         (HEAD, "route", "gateway", request.at_head, request.head_end, status),
     ]
-    if request.replica >= 0 and np.isfinite(request.enqueued):
-        replica = cluster.replicas[request.replica].id
-        end = request.engine_end
+    if np.isfinite(request.enqueued) and np.isfinite(request.engine_end):
+        replica, end = cluster.replicas[request.replica].id, request.engine_end
+        scheduled, first = (
+            end if np.isnan(each) else each for each in (request.scheduled, request.first)
+        )
         parts += [
-            (replica, "llm_request", "router", request.enqueued, end, "ok"),
-            (replica, "queue", "engine", request.enqueued, request.scheduled, "ok"),
-            (replica, "prefill", "engine", request.scheduled, request.first, "ok"),
-            (replica, "decode", "engine", request.first, end, "ok"),
+            (replica, "llm_request", "router", request.enqueued, end, status),
+            (replica, "queue", "engine", request.enqueued, scheduled, "ok"),
+            (replica, "prefill", "engine", scheduled, first, "ok"),
+            (replica, "decode", "engine", first, end, "ok"),
         ]
     identity = {None: None, "gateway": 1, "router": 2, "engine": 3}
     for place, (component, name, parent, start, end, state) in enumerate(parts, start=1):

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from rca_engine.simulator.engine import Engine
 from rca_engine.simulator.network import Link
 from rca_engine.simulator.settings import Setting
+from rca_engine.simulator.workload import Request
 
 
 @dataclass
@@ -49,6 +50,8 @@ class Replica:
     restarts: list[float] = field(default_factory=list)
     oom_kills: list[float] = field(default_factory=list)
     unhealthy: list[float] = field(default_factory=list)
+    unread: list[tuple[Request, float, bool]] = field(default_factory=list)
+    """(request, when, whether it is new or given up) of what a frozen engine has not read yet."""
     outstanding: int = 0
     life: int = 0
     """Counts its processes: a step of an earlier one must not end in a later one."""

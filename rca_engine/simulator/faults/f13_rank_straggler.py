@@ -25,7 +25,7 @@ class RankStraggler(Fault):
     summary = "One rank's worker is stopped for a share of the time."
     symptoms = (
         "Inter-token latency of the whole engine rises; the rank's GPU is used less and "
-        "draws less power, its peers are at 100 %."
+        "draws less power than its peers, which spin and look busy."
     )
     targets = ("gpu",)
     metrics = (
