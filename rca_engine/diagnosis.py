@@ -17,15 +17,18 @@ import pandas as pd
 from rca_engine import methods, schemas
 from rca_engine.case import Case
 from rca_engine.errors import MethodError, RcaEngineError
+from rca_engine.exclusions import rule_out
 from rca_engine.explanation import (
     component_json,
     evidence_json,
     metric_sentence,
+    ruled_out_json,
+    ruled_out_lines,
     signal_sentence,
 )
 from rca_engine.methods import Method
 from rca_engine.model import Alert, GroundTruth, Status, TimeSource
-from rca_engine.ranking import Candidate, Context, Evidence, Ranking
+from rca_engine.ranking import Candidate, Context, Evidence, Ranking, RuledOut
 from rca_engine.untrusted import one_line
 from rcalab_common.files import write_json
 from rcalab_common.times import format_utc
@@ -58,6 +61,8 @@ class Diagnosis:
     seed: int
     options: Mapping[str, Any]
     candidates: Ranking
+    ruled_out: tuple[RuledOut, ...] = ()
+    """What is not the cause: by the method's own account, then by how far each metric moved."""
 
     @functools.cached_property
     def ranking(self) -> tuple[str, ...]:
@@ -90,7 +95,7 @@ class Diagnosis:
 
     def to_json(self) -> dict[str, Any]:
         """Return the document of ``diagnosis/<method>.json``."""
-        return {
+        document = {
             "format": 1,
             "method": self.method,
             "time_source": self.time_source,
@@ -115,13 +120,19 @@ class Diagnosis:
                 for rank, (each, evidence) in enumerate(self.evidence, start=1)
             ],
         }
+        if self.ruled_out:
+            document["ruled_out"] = [ruled_out_json(each) for each in self.ruled_out]
+        return document
 
     def explain(self, top: int = 3) -> str:
         """Say in words who is suspect and why."""
         if self.status == "failed":
             return f"{self.method} failed: {self.reason}"
         if self.found_nothing:
-            return f"{self.method}: no fault found" + (f" ({self.reason})" if self.reason else "")
+            reason = f" ({self.reason})" if self.reason else ""
+            return "\n".join(
+                [f"{self.method}: no fault found{reason}", *ruled_out_lines(self.ruled_out)]
+            )
         lines = [f"{self.method} ranked {len(self.ranking)} components:"]
         for rank, each in enumerate(self.candidates.components()[:top], start=1):
             lines.append(f"{rank}. {one_line(each.component)}")
@@ -130,7 +141,7 @@ class Diagnosis:
             lines += [f"   {signal_sentence(signal)}" for signal in each.signals[:top]]
             if each.path:
                 lines.append(f"   reaches the alert by {one_line(' → '.join(each.path))}")
-        return "\n".join(lines)
+        return "\n".join([*lines, *ruled_out_lines(self.ruled_out)])
 
     def write(self, case_dir: Path | str) -> Path:
         """Write ``<case_dir>/diagnosis/<method>.json``, whole or not at all."""
@@ -149,6 +160,7 @@ def diagnose(
     seed: int = 0,
     budget_s: float | None = None,
     options: Mapping[str, Any] | None = None,
+    explain: bool = True,
 ) -> Diagnosis:
     """Ask one method what broke.
 
@@ -169,6 +181,9 @@ def diagnose(
         Seconds that the method may take; an answer that took longer is ``degraded``.
     options
         The method's own options.
+    explain
+        Whether to say what can be ruled out too. It takes one more look at all metrics, whose time
+        is not the method's; an evaluation over many cases can do without.
 
     Raises
     ------
@@ -197,6 +212,9 @@ def diagnose(
     seconds = clock.perf_counter() - began
     if budget_s is not None and seconds > budget_s and status == "ok":
         status, reason = "degraded", f"took {seconds:.2f} s of {budget_s:g} s allowed"
+    ruled_out = ranking.ruled_out
+    if explain and status != "failed" and not (time == "alert" and alert is None):
+        ruled_out += rule_out(case.view({"metrics"}), context, ranking)
     return Diagnosis(
         method=method,
         time_source=time,
@@ -207,6 +225,7 @@ def diagnose(
         seed=seed,
         options=options,
         candidates=ranking,
+        ruled_out=ruled_out,
     )
 
 
@@ -225,7 +244,9 @@ def ranking_lines(case: Case, diagnoses: Sequence[Diagnosis]) -> list[str]:
         ["rank", *map(str, range(1, 1 + max((len(d.ranking) for d in diagnoses), default=0)))]
     ]
     for each in diagnoses:
-        suspects = [f"{name} (truth)" if name in causes else name for name in each.ranking]
+        suspects = [
+            one_line(name) + (" (truth)" if name in causes else "") for name in each.ranking
+        ]
         columns.append([each.method, *suspects])
     widths = [max(map(len, column)) for column in columns]
     rows = itertools.zip_longest(*columns, fillvalue="")

@@ -7,11 +7,15 @@ What a log line or a span is called comes from the lab's programs, so it passes
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from rca_engine.ranking import Candidate, Evidence, LogEvidence, Signal
+from rca_engine.ranking import Candidate, Evidence, LogEvidence, RuledOut, Signal
 from rca_engine.untrusted import one_line
 from rcalab_common.times import format_utc
+
+_NAMED = 8
+"""Components that a line of the terminal names."""
 
 
 def evidence_json(evidence: Evidence) -> dict[str, Any]:
@@ -95,6 +99,30 @@ def signal_sentence(signal: Signal) -> str:
         facts.append(f"{signal.errors} failed")
     counted = f" ({', '.join(facts)})" if facts else ""
     return f"span “{one_line(signal.operation)}” took {after}, before {before}{counted}"
+
+
+def ruled_out_json(each: RuledOut) -> dict[str, Any]:
+    """Write one thing that was ruled out."""
+    return {
+        "kind": each.kind,
+        "component": each.component,
+        "reason": one_line(each.reason),
+        "metrics": each.metrics,
+        "score": each.score,
+    }
+
+
+def ruled_out_lines(ruled_out: Sequence[RuledOut]) -> list[str]:
+    """Say what was ruled out: each reason, but the many components that stayed normal in one."""
+    if not ruled_out:
+        return []
+    normal = [each for each in ruled_out if each.kind == "within_normal"]
+    lines = [f"- {one_line(each.reason)}" for each in ruled_out if each.kind != "within_normal"]
+    if normal:
+        names = [one_line(each.component or "") for each in normal[:_NAMED]]
+        more = f" and {len(normal) - _NAMED} more" if len(normal) > _NAMED else ""
+        lines.append(f"- stayed within their normal range: {', '.join(names)}{more}")
+    return ["ruled out:", *lines]
 
 
 def _duration(milliseconds: float | None) -> str:

@@ -133,16 +133,44 @@ class Candidate:
 
 
 @dataclass(frozen=True)
+class RuledOut:
+    """What was looked at and is not the cause, or was not looked at.
+
+    Parameters
+    ----------
+    kind
+        ``shared_cause``: what the first suspect runs on or belongs to, with others, stayed normal.
+        ``within_normal``: a component whose metrics all did. ``symptom``: the alert itself.
+        ``quiet``: how many metrics did not deviate. ``not_checked``: nothing could be ruled out.
+    reason
+        One sentence.
+    component
+        None where it is about no single one.
+    metrics
+        How many metrics the sentence rests on.
+    score
+        The highest deviation among them, None where it is about none.
+    """
+
+    kind: Literal["shared_cause", "within_normal", "symptom", "quiet", "not_checked"]
+    reason: str
+    component: str | None = None
+    metrics: int = 0
+    score: float | None = None
+
+
+@dataclass(frozen=True)
 class Ranking:
     """Suspects, strongest first; no candidates means "no fault found".
 
     ``time_ns`` is when the method takes the incident to have begun, ``degraded`` why it could not
-    do all that it should.
+    do all that it should, ``ruled_out`` what the method itself excluded and why.
     """
 
     candidates: tuple[Candidate, ...]
     time_ns: int | None = None
     degraded: str | None = None
+    ruled_out: tuple[RuledOut, ...] = ()
 
     def components(self) -> tuple[Candidate, ...]:
         """Return one candidate a component, strongest first, with all signals of the component.
