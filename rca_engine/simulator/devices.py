@@ -40,7 +40,8 @@ class Gpu:
 
     ``clock`` is its share of the boost clock; ``intruder`` the share of its time that another
     process takes; ``ballast_mib`` the memory that another process holds; ``stopped`` the share of
-    time in which its own rank's process is stopped; ``power_limit_w`` its limit.
+    time in which its own rank's process is stopped; ``power_limit_w`` its limit; ``xid`` the last
+    error that it reports; ``false_heat_c`` what its telemetry adds to its temperature.
     """
 
     id: str
@@ -50,6 +51,8 @@ class Gpu:
     intruder: Setting = field(default_factory=lambda: Setting(0.0))
     ballast_mib: Setting = field(default_factory=lambda: Setting(0.0))
     stopped: Setting = field(default_factory=lambda: Setting(0.0))
+    xid: Setting = field(default_factory=lambda: Setting(0.0))
+    false_heat_c: Setting = field(default_factory=lambda: Setting(0.0))
     power_limit_w: Setting = field(default_factory=lambda: Setting(LIMIT_W))
 
 

@@ -99,16 +99,17 @@ def scrape_gpus(cluster: Cluster, scraper: Scraper, rng: np.random.Generator) ->
         framebuffer = (600.0 + engine_mib + gpu.ballast_mib.at(times)).clip(
             max=devices.FRAMEBUFFER_MIB
         )
+        heat = devices.temperature_c(drawn, float(step)) + gpu.false_heat_c.at(times)
         scraper.answers("dcgm", name, _exports(cluster, scraper, GPU_EXPORTER, times))
         for series, values in (
             ("GPU_UTIL", np.round(100 * utilisation.clip(0, 1))),
             ("SM_CLOCK", devices.BOOST_MHZ * clock + rng.normal(0, 3.0, times.size)),
             ("POWER_USAGE", drawn),
-            ("GPU_TEMP", np.round(devices.temperature_c(drawn, float(step)))),
+            ("GPU_TEMP", np.round(heat)),
             ("FB_USED", framebuffer),
             ("ENFORCED_POWER_LIMIT", gpu.power_limit_w.at(times)),
             ("CLOCKS_EVENT_REASONS", reasons),
-            ("XID_ERRORS", np.zeros(times.size)),
+            ("XID_ERRORS", gpu.xid.at(times)),
         ):
             scraper.add(f"DCGM_FI_DEV_{series}", "dcgm", name, values)
     scraper.answers("exporter", GPU_EXPORTER, _exports(cluster, scraper, GPU_EXPORTER))

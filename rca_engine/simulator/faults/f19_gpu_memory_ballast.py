@@ -12,6 +12,7 @@ from typing import ClassVar
 
 from rca_engine.simulator.cluster import Cluster
 from rca_engine.simulator.faults._base import Fault
+from rca_engine.simulator.faults._crash_loop import crash_loop
 
 
 class GpuMemoryBallast(Fault):
@@ -30,22 +31,13 @@ class GpuMemoryBallast(Fault):
     defaults: ClassVar[Mapping[str, float]] = {"ballast_mib": 15000.0}
 
     def _give(self, cluster: Cluster, now: float) -> None:
-        cluster.gpus[self.target].ballast_mib.set(now, self.parameters["ballast_mib"])
+        ballast = cluster.gpus[self.target].ballast_mib
+        ballast.set(now, self.parameters["ballast_mib"])
         replica = cluster.replica_of_gpu(self.target)
         cluster.at(now + 10, partial(cluster.crash, replica, why="restart", down_s=None))
-        cluster.at(now + 15, partial(self._fail_to_start, cluster))
-
-    def _fail_to_start(self, cluster: Cluster, now: float) -> None:
-        if not cluster.gpus[self.target].ballast_mib.value:
-            return
-        replica = cluster.replica_of_gpu(self.target)
-        replica.restarts.append(now)
-        cluster.log(
-            now, replica.id, "error", "ValueError: No available memory for the cache blocks"
-        )
-        cluster.event(now, replica.id, "BackOff", "Back-off restarting failed container engine")
-        cluster.at(now + 8, partial(self._fail_to_start, cluster))
+        message = "ValueError: No available memory for the cache blocks"
+        cluster.at(now + 15, partial(crash_loop, cluster, replica, ballast, message))
 
     def _revert(self, cluster: Cluster, now: float) -> None:
         cluster.gpus[self.target].ballast_mib.restore(now)
-        cluster.start(cluster.replica_of_gpu(self.target), now + 0.001)
+        cluster.start(cluster.replica_of_gpu(self.target), now)

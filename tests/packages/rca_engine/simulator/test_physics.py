@@ -159,6 +159,25 @@ def test_a_ballast_in_gpu_memory_hurts_only_at_the_restart(play):
     assert logs["message"].str.contains("No available memory for the cache blocks").sum() >= 3
 
 
+def test_a_lost_gpu_takes_its_engine_with_it(play):
+    run = play("F21")
+    assert run.during(GPU, "gpu_xid_errors") == 79
+    assert run.during(HIT, "up") == 0
+    assert run.during(GPU, "gpu_utilisation_percent") == 0
+    logs = run.case.table("logs")
+    assert logs["message"].str.contains("EngineDeadError").any()
+    assert run.during(HIT, "up", 120, 150) == 1
+
+
+def test_a_phantom_gpu_fault_is_seen_by_nobody_but_telemetry(play):
+    run = play("F22")
+    assert run.during(GPU, "gpu_temperature_c") > run.before(GPU, "gpu_temperature_c") + 30
+    assert run.ratio(GPU, "gpu_power_w") == pytest.approx(1.0, abs=0.1)
+    assert run.ratio(HIT, "engine_itl_mean_s") == pytest.approx(1.0, abs=0.1)
+    assert run.case.alert is None
+    assert run.outcomes().keys() == {"success"}
+
+
 def test_requests_queue_in_the_router_while_engines_idle(play):
     run = play("F15")
     assert run.during(HEAD, "serve_queued_requests") > 10
