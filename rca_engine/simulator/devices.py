@@ -16,6 +16,8 @@ from rca_engine.telemetry.samples import Floats
 
 BOOST_MHZ, IDLE_W, PREFILL_W, DECODE_W, LIMIT_W = 1410.0, 60.0, 380.0, 250.0, 400.0
 FRAMEBUFFER_MIB = 81_920.0
+SPINNING_W = 60.0
+"""What a rank draws above idle while it waits for another."""
 CLOCK_POWER = 2.2
 """Power above idle goes with the clock to this power."""
 _AMBIENT_C, _C_PER_W, _HEAT_S = 28.0, 0.11, 20.0

@@ -277,15 +277,14 @@ class EngineLog:
 
     def _arrays(self) -> tuple[Floats, Floats, Floats]:
         if self._packed is None:
-            nothing = [(0.0,) * len(GAUGES)]
             self._packed = (
-                np.array([-np.inf, *self._times]),
-                np.array(nothing + self._gauges, dtype=np.float64),
+                np.array([_LONG_AGO, *self._times]),
+                np.array([(0.0,) * len(GAUGES), *self._gauges]),
                 np.cumsum(np.array([_NOTHING, *self._rows]), axis=0),
             )
-            # A step's growth is spread from the row before it, which must have a finite time.
-            self._packed[0][0] = -1e9
         return self._packed
 
 
 _NOTHING = (0.0,) * len(COUNTERS)
+_LONG_AGO = -1e9
+"""When nothing had happened yet: finite, for a step's growth is spread from the row before it."""

@@ -38,82 +38,82 @@ def scrape_pods(cluster: Cluster, scraper: Scraper) -> None:
 
 def scrape_nodes(cluster: Cluster, scraper: Scraper, rng: np.random.Generator) -> None:
     """Scrape each node's exporter."""
-    for name, node in cluster.nodes.items():
-        times = scraper.times("node", name)
-        step = times[1] - times[0]
-        engines = [replica.engine.log for replica in cluster.on_node(name)]
-        used = sum((grown(log.counter("cpu_s", times)) for log in engines), np.zeros(times.size))
-        used = used / step + rng.normal(0.6, 0.05, times.size).clip(0.1)
-        used = np.minimum(used + node.neighbour_cores.at(times), node.cores * 0.99)
-        crowd = node.neighbour_cores.at(times)
-
-        def add(series: str, values: Floats, name: str = name, **labels: str) -> None:
-            scraper.add(series, "node", name, values, **labels)
-
-        for mode, cores in (("idle", node.cores - used), ("user", used)):
-            add("node_cpu_seconds_total", np.cumsum(cores * step), cpu="0", mode=mode)
-        waited = sum(
-            (grown(log.counter("cpu_waited_s", times)) for log in engines), np.zeros(times.size)
-        )
-        # Tasks that wait at once count once: pressure is a share of time.
-        pressure = (waited + rng.normal(0.02, 0.004, times.size).clip(0) * step).clip(0, step)
-        pressure = np.where(crowd > 0, np.maximum(pressure, 0.7 * step), pressure)
-        add("node_pressure_cpu_waiting_seconds_total", np.cumsum(pressure))
-        add("node_load1", _smoothed(used + 2 * crowd, step) + rng.normal(0, 0.05, times.size))
-        free = 6.0e10 - sum(
-            (r.ballast_bytes.at(times) for r in cluster.on_node(name)), np.zeros(times.size)
-        )
-        add("node_memory_MemAvailable_bytes", free + rng.normal(0, 1e7, times.size))
-        again = [link.retransmits for link in _links_of(cluster, name)]
-        counted = sum((so_far(times, each) for each in again), np.full(times.size, 17.0))
-        add("node_netstat_Tcp_RetransSegs", counted)
-        drift = rng.normal(0, 0.0004, times.size)
-        add("node_timex_offset_seconds", node.clock_offset_s.at(times) + drift)
+    for name in cluster.nodes:
+        _node(cluster, scraper, rng, name)
         scraper.finish("node", name)
+
+
+def _node(cluster: Cluster, scraper: Scraper, rng: np.random.Generator, name: str) -> None:
+    node, replicas, times = cluster.nodes[name], cluster.on_node(name), scraper.times("node", name)
+    step, nothing = times[1] - times[0], np.zeros(times.size)
+    crowd = node.neighbour_cores.at(times)
+
+    def spent(counter: str) -> Floats:
+        parts = (grown(each.engine.log.counter(counter, times)) for each in replicas)
+        cores: Floats = sum(parts, nothing) / step
+        return cores
+
+    def add(series: str, values: Floats, **labels: str) -> None:
+        scraper.add(series, "node", name, values, **labels)
+
+    used = spent("cpu_s") + rng.normal(0.6, 0.05, times.size).clip(0.1)
+    used = np.minimum(used + crowd, node.cores * 0.99)
+    for mode, cores in (("idle", node.cores - used), ("user", used)):
+        add("node_cpu_seconds_total", np.cumsum(cores * step), cpu="0", mode=mode)
+    # Tasks that wait at once count once: pressure is a share of time.
+    pressure = (spent("cpu_waited_s") + rng.normal(0.02, 0.004, times.size).clip(0)).clip(0, 1)
+    pressure = np.where(crowd > 0, np.maximum(pressure, 0.7), pressure)
+    add("node_pressure_cpu_waiting_seconds_total", np.cumsum(pressure * step))
+    add("node_load1", _smoothed(used + 2 * crowd, step) + rng.normal(0, 0.05, times.size))
+    taken = sum((each.ballast_bytes.at(times) for each in replicas), nothing)
+    add("node_memory_MemAvailable_bytes", 6.0e10 - taken + rng.normal(0, 1e7, times.size))
+    again = (so_far(times, link.retransmits) for link in _links_of(cluster, name))
+    add("node_netstat_Tcp_RetransSegs", sum(again, nothing + 17.0))
+    drift = rng.normal(0, 0.0004, times.size)
+    add("node_timex_offset_seconds", node.clock_offset_s.at(times) + drift)
 
 
 def scrape_gpus(cluster: Cluster, scraper: Scraper, rng: np.random.Generator) -> None:
     """Scrape the DCGM exporter, one for all GPUs."""
     for name, gpu in cluster.gpus.items():
-        replica = cluster.replicas[gpu.replica]
         times = scraper.times("dcgm", name)
-        step = times[1] - times[0]
-        log = replica.engine.log
-        busy = (grown(log.counter("gpu_s", times)) / step).clip(0, 1)
-        prefill = np.minimum(grown(log.counter("prefill_gpu_s", times)) / step, busy)
-        decode = busy - prefill
-        stopped, intruder = gpu.stopped.at(times), gpu.intruder.at(times)
-        held_up = 1 - replica.engine.speed.rank.at(times)
-        # A rank that waits for another spins: busy to look at, but with little power.
-        spinning = np.where(stopped > 0, 0.0, held_up) * (1 - busy)
-        other = intruder * (1 - busy)
-        clock = _clock(gpu, times, prefill / np.maximum(busy, 1e-9))
-        drawn = devices.power_w(prefill, decode * (1 - intruder), other + intruder * busy, clock)
-        drawn += spinning * 60.0
-        drawn = np.minimum(drawn, gpu.power_limit_w.at(times)) + rng.normal(0, 2.0, times.size)
-        utilisation = np.where(intruder > 0, 1.0, busy + spinning)
-        capped = gpu.power_limit_w.at(times) < devices.LIMIT_W
-        reasons = np.where(gpu.clock.at(times) < 1, devices.APPLICATION_CLOCKS, devices.NO_EVENT)
-        reasons += np.where(capped & (prefill > 0), devices.SW_POWER_CAP, devices.NO_EVENT)
-        engine_mib = replica.alive.at(times) * (_WEIGHTS_MIB + _CACHE_MIB)
-        framebuffer = (600.0 + engine_mib + gpu.ballast_mib.at(times)).clip(
-            max=devices.FRAMEBUFFER_MIB
-        )
-        heat = devices.temperature_c(drawn, float(step)) + gpu.false_heat_c.at(times)
         scraper.answers("dcgm", name, _exports(cluster, scraper, GPU_EXPORTER, times))
-        for series, values in (
-            ("GPU_UTIL", np.round(100 * utilisation.clip(0, 1))),
-            ("SM_CLOCK", devices.BOOST_MHZ * clock + rng.normal(0, 3.0, times.size)),
-            ("POWER_USAGE", drawn),
-            ("GPU_TEMP", np.round(heat)),
-            ("FB_USED", framebuffer),
-            ("ENFORCED_POWER_LIMIT", gpu.power_limit_w.at(times)),
-            ("CLOCKS_EVENT_REASONS", reasons),
-            ("XID_ERRORS", gpu.xid.at(times)),
-        ):
+        for series, values in _gpu(cluster, gpu, times, rng).items():
             scraper.add(f"DCGM_FI_DEV_{series}", "dcgm", name, values)
     scraper.answers("exporter", GPU_EXPORTER, _exports(cluster, scraper, GPU_EXPORTER))
     scraper.finish("exporter", GPU_EXPORTER)
+
+
+def _gpu(
+    cluster: Cluster, gpu: devices.Gpu, times: Floats, rng: np.random.Generator
+) -> dict[str, Floats]:
+    replica, step = cluster.replicas[gpu.replica], times[1] - times[0]
+    log, limit, intruder = replica.engine.log, gpu.power_limit_w.at(times), gpu.intruder.at(times)
+    busy = (grown(log.counter("gpu_s", times)) / step).clip(0, 1)
+    prefill = np.minimum(grown(log.counter("prefill_gpu_s", times)) / step, busy)
+    # A rank that waits for another spins: busy to look at, but with little power.
+    held_up = 1 - replica.engine.speed.rank.at(times)
+    spinning = np.where(gpu.stopped.at(times) > 0, 0.0, held_up) * (1 - busy)
+    clock = _clock(gpu, times, prefill / np.maximum(busy, 1e-9))
+    decode = (busy - prefill) * (1 - intruder)
+    power = devices.power_w(prefill, decode, intruder, clock) + spinning * devices.SPINNING_W
+    power = np.minimum(power, limit) + rng.normal(0, 2.0, times.size)
+    capped = (limit < devices.LIMIT_W) & (prefill > 0)
+    reasons = np.where(gpu.clock.at(times) < 1, devices.APPLICATION_CLOCKS, devices.NO_EVENT)
+    engine_mib = replica.alive.at(times) * (_WEIGHTS_MIB + _CACHE_MIB)
+    held = (600.0 + engine_mib + gpu.ballast_mib.at(times)).clip(max=devices.FRAMEBUFFER_MIB)
+    heat = devices.temperature_c(power, float(step)) + gpu.false_heat_c.at(times)
+    utilisation = np.where(intruder > 0, 1.0, busy + spinning).clip(0, 1)
+    return {
+        "GPU_UTIL": np.round(100 * utilisation),
+        "SM_CLOCK": devices.BOOST_MHZ * clock + rng.normal(0, 3.0, times.size),
+        "POWER_USAGE": power,
+        "GPU_TEMP": np.round(heat),
+        "FB_USED": held,
+        "ENFORCED_POWER_LIMIT": limit,
+        "CLOCKS_EVENT_REASONS": reasons + capped * devices.SW_POWER_CAP,
+        "XID_ERRORS": gpu.xid.at(times),
+    }
 
 
 def scrape_links(cluster: Cluster, scraper: Scraper, rng: np.random.Generator) -> None:

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 
 from rca_engine.case import Case
+from rca_engine.model import NS
 from rca_engine.simulator import Timing, simulate
 
 FAULT_S = Timing().fault_s
@@ -57,7 +57,7 @@ def play(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Run]:
             case = Case.load(simulate(root, fault=fault, seed=5))
             matrix = case.matrix()
             stamps = pd.DatetimeIndex(matrix.index).as_unit("ns").asi8
-            matrix.index = pd.Index((stamps - case.info.window.start_ns) / np.float64(1e9))
+            matrix.index = pd.Index((stamps - case.info.window.start_ns) / NS)
             made[fault] = Run(case, matrix)
         return made[fault]
 
