@@ -17,9 +17,19 @@ import pandas as pd
 from rca_engine import methods, schemas
 from rca_engine.case import Case
 from rca_engine.errors import MethodError, RcaEngineError
+from rca_engine.exclusions import rule_out
+from rca_engine.explanation import (
+    component_json,
+    evidence_json,
+    metric_sentence,
+    ruled_out_json,
+    ruled_out_lines,
+    signal_sentence,
+)
 from rca_engine.methods import Method
 from rca_engine.model import Alert, GroundTruth, Status, TimeSource
-from rca_engine.ranking import Candidate, Context, Evidence, Ranking
+from rca_engine.ranking import Candidate, Context, Evidence, Ranking, RuledOut
+from rca_engine.untrusted import one_line
 from rcalab_common.files import write_json
 from rcalab_common.times import format_utc
 
@@ -30,7 +40,7 @@ _TOLD = {
     "none": "no time",
     "oracle": "the fault's true time, for comparison only",
 }
-_EVIDENCE = ("before", "after", "direction", "unit", "first_deviation")
+_EVIDENCE = ("before", "after", "direction", "unit", "first_deviation", "p_value")
 
 
 @dataclass(frozen=True)
@@ -51,6 +61,8 @@ class Diagnosis:
     seed: int
     options: Mapping[str, Any]
     candidates: Ranking
+    ruled_out: tuple[RuledOut, ...] = ()
+    """What is not the cause: by the method's own account, then by how far each metric moved."""
 
     @functools.cached_property
     def ranking(self) -> tuple[str, ...]:
@@ -83,7 +95,7 @@ class Diagnosis:
 
     def to_json(self) -> dict[str, Any]:
         """Return the document of ``diagnosis/<method>.json``."""
-        return {
+        document = {
             "format": 1,
             "method": self.method,
             "time_source": self.time_source,
@@ -94,7 +106,7 @@ class Diagnosis:
             "seed": self.seed,
             "options": dict(self.options),
             "components": [
-                {"rank": rank, "component": each.component, "score": each.score}
+                component_json(rank, each)
                 for rank, each in enumerate(self.candidates.components(), start=1)
             ],
             "metrics": [
@@ -103,24 +115,33 @@ class Diagnosis:
                     "component": each.component,
                     "metric": each.metric,
                     "score": each.score,
-                    "evidence": _evidence_json(evidence),
+                    "evidence": evidence_json(evidence),
                 }
                 for rank, (each, evidence) in enumerate(self.evidence, start=1)
             ],
         }
+        if self.ruled_out:
+            document["ruled_out"] = [ruled_out_json(each) for each in self.ruled_out]
+        return document
 
     def explain(self, top: int = 3) -> str:
         """Say in words who is suspect and why."""
         if self.status == "failed":
             return f"{self.method} failed: {self.reason}"
         if self.found_nothing:
-            return f"{self.method}: no fault found" + (f" ({self.reason})" if self.reason else "")
+            reason = f" ({self.reason})" if self.reason else ""
+            return "\n".join(
+                [f"{self.method}: no fault found{reason}", *ruled_out_lines(self.ruled_out)]
+            )
         lines = [f"{self.method} ranked {len(self.ranking)} components:"]
-        for rank, component in enumerate(self.ranking[:top], start=1):
-            lines.append(f"{rank}. {component}")
-            mine = [pair for pair in self.evidence if pair[0].component == component]
-            lines += [f"   {_sentence(*pair)}" for pair in mine[:top]]
-        return "\n".join(lines)
+        for rank, each in enumerate(self.candidates.components()[:top], start=1):
+            lines.append(f"{rank}. {one_line(each.component)}")
+            mine = [pair for pair in self.evidence if pair[0].component == each.component]
+            lines += [f"   {metric_sentence(*pair)}" for pair in mine[:top]]
+            lines += [f"   {signal_sentence(signal)}" for signal in each.signals[:top]]
+            if each.path:
+                lines.append(f"   reaches the alert by {one_line(' → '.join(each.path))}")
+        return "\n".join([*lines, *ruled_out_lines(self.ruled_out)])
 
     def write(self, case_dir: Path | str) -> Path:
         """Write ``<case_dir>/diagnosis/<method>.json``, whole or not at all."""
@@ -139,6 +160,7 @@ def diagnose(
     seed: int = 0,
     budget_s: float | None = None,
     options: Mapping[str, Any] | None = None,
+    explain: bool = True,
 ) -> Diagnosis:
     """Ask one method what broke.
 
@@ -159,6 +181,9 @@ def diagnose(
         Seconds that the method may take; an answer that took longer is ``degraded``.
     options
         The method's own options.
+    explain
+        Whether to say what can be ruled out too. It takes one more look at all metrics, whose time
+        is not the method's; an evaluation over many cases can do without.
 
     Raises
     ------
@@ -188,6 +213,9 @@ def diagnose(
     seconds = clock.perf_counter() - began
     if budget_s is not None and seconds > budget_s and status == "ok":
         status, reason = "degraded", f"took {seconds:.2f} s of {budget_s:g} s allowed"
+    ruled_out = ranking.ruled_out
+    if explain and status != "failed" and not (time == "alert" and alert is None):
+        ruled_out += rule_out(case.view({"metrics"}), context, ranking)
     return Diagnosis(
         method=method,
         time_source=time,
@@ -198,6 +226,7 @@ def diagnose(
         seed=seed,
         options=options,
         candidates=ranking,
+        ruled_out=ruled_out,
     )
 
 
@@ -216,7 +245,9 @@ def ranking_lines(case: Case, diagnoses: Sequence[Diagnosis]) -> list[str]:
         ["rank", *map(str, range(1, 1 + max((len(d.ranking) for d in diagnoses), default=0)))]
     ]
     for each in diagnoses:
-        suspects = [f"{name} (truth)" if name in causes else name for name in each.ranking]
+        suspects = [
+            one_line(name) + (" (truth)" if name in causes else "") for name in each.ranking
+        ]
         columns.append([each.method, *suspects])
     widths = [max(map(len, column)) for column in columns]
     rows = itertools.zip_longest(*columns, fillvalue="")
@@ -270,25 +301,3 @@ def _run(
         _log.warning("%s failed", method.name, exc_info=True)
         return Ranking(()), "failed", f"{type(error).__name__}: {error}"
     return ranking, "degraded" if ranking.degraded else "ok", ranking.degraded
-
-
-def _evidence_json(evidence: Evidence) -> dict[str, Any]:
-    first = evidence.first_deviation_ns
-    values = (
-        evidence.before,
-        evidence.after,
-        evidence.direction,
-        evidence.unit,
-        None if first is None else format_utc(first),
-    )
-    return dict(zip(_EVIDENCE, values, strict=True))
-
-
-def _sentence(candidate: Candidate, evidence: Evidence) -> str:
-    unit = "" if evidence.unit == "1" else f" {evidence.unit}"
-    since = evidence.first_deviation_ns
-    when = "" if since is None else f", first seen {format_utc(since)[11:19]} UTC"
-    return (
-        f"{candidate.metric} went {evidence.direction} from {evidence.before:.4g} to "
-        f"{evidence.after:.4g}{unit} (score {candidate.score:.1f}{when})"
-    )

@@ -10,10 +10,20 @@ from typing import Any
 
 from rca_engine.case import Case
 from rca_engine.model import NS, CaseInfo, GroundTruth
-from rca_engine.report.words import MISSING, change, fault_name, number, quantity, seconds
+from rca_engine.report.words import (
+    MISSING,
+    change,
+    fault_name,
+    number,
+    quantity,
+    seconds,
+    signal_words,
+)
+from rca_engine.untrusted import one_line
 from rcalab_common.times import format_utc, parse_utc
 
 _LISTED_COMPONENTS = 10
+_LISTED_SIGNALS = 3
 _COMPLETE = 0.95
 """Share of its expected samples from which a series counts as complete."""
 
@@ -27,7 +37,7 @@ Pairs = list[tuple[str, str]]
 
 @dataclass(frozen=True)
 class RankedComponent:
-    """One row of a ranking: the component and the strongest of its metrics."""
+    """One row of a ranking: the component, its strongest metric, what its logs and spans say."""
 
     rank: int
     component: str
@@ -35,6 +45,7 @@ class RankedComponent:
     guilty: bool
     metric: str | None
     change: str | None
+    signals: list[str]
 
 
 @dataclass(frozen=True)
@@ -47,6 +58,7 @@ class RankingTable:
     basis: str
     rows: list[RankedComponent]
     left_out: int
+    ruled_out: list[str]
 
 
 @dataclass(frozen=True)
@@ -115,6 +127,7 @@ def _ranking_table(
             guilty=entry["component"] in guilty,
             metric=best["metric"] if best else None,
             change=change(best["evidence"]) if best else None,
+            signals=[signal_words(each) for each in entry.get("signals", [])[:_LISTED_SIGNALS]],
         )
         for entry in diagnosis["components"]
         for best in [strongest.get(entry["component"])]
@@ -130,6 +143,7 @@ def _ranking_table(
         f"took {quantity(diagnosis['seconds'], 's')}",
         rows=shown,
         left_out=len(rows) - len(shown),
+        ruled_out=[one_line(each["reason"]) for each in diagnosis.get("ruled_out", [])],
     )
 
 

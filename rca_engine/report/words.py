@@ -7,6 +7,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from rca_engine.untrusted import one_line
+
 MISSING = "—"
 """What stands where there is no value."""
 
@@ -66,6 +68,21 @@ def fault_name(name: str) -> str:
 def listed(items: list[str]) -> str:
     """Join items as in a sentence: ``a, b and c``."""
     return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"
+
+
+def signal_words(signal: Mapping[str, Any]) -> str:
+    """Write what a log or a span says as one bounded line; whoever shows it escapes it."""
+    if signal["kind"] == "log":
+        unit = "lines" if signal["unit"] == "1" else signal["unit"]
+        levels = " → ".join(quantity(signal[key], unit) for key in ("before", "after"))
+        sample = f", such as “{one_line(signal['sample'])}”" if signal["sample"] else ""
+        return f"log “{one_line(signal['template'])}”: {levels}{sample}"
+    before, after = (
+        "absent" if signal[key] is None else quantity(signal[key], "ms")
+        for key in ("before_ms", "after_ms")
+    )
+    failed = f", {signal['errors']} of {signal['count']} failed" if signal["errors"] else ""
+    return f"span “{one_line(signal['operation'])}”: {before} → {after}{failed}"
 
 
 def change(evidence: Mapping[str, Any]) -> str:

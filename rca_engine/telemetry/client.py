@@ -91,6 +91,7 @@ def client_metrics(
     failed = np.where(requests["outcome"].to_numpy()[order] == _SUCCESS, 0.0, 1.0)
     metrics = {
         "client_request_rate": (high - low) / window_s,
+        "client_prompt_tokens_mean": mean(column("prompt_tokens")),
         "client_error_rate": total(failed) / window_s,
         "client_ttft_mean_s": mean(ttft_s),
         "client_ttft_p95_s": np.array(

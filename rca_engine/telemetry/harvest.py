@@ -73,6 +73,25 @@ class Harvest:
     deadline_s: float = 120.0
 
 
+@dataclass(frozen=True)
+class Extras:
+    """What a case holds that Prometheus, the records and the log files do not tell.
+
+    Parameters
+    ----------
+    topology
+        Drawn from the pods and what was scraped if None.
+    tables
+        Further tables of the case by name, such as ``traces`` and ``events``.
+    """
+
+    topology: Topology | None = None
+    tables: Mapping[str, Mapping[str, Sequence[Any]]] = field(default_factory=dict)
+
+
+_NO_EXTRAS = Extras()
+
+
 def parse_window(start: str | None, end: str | None) -> Window | None:
     """Read a window given as two RFC 3339 times; None where neither is given.
 
@@ -137,6 +156,7 @@ def build(
     fetched: Fetched,
     logs: Logs,
     requests: pd.DataFrame,
+    extras: Extras = _NO_EXTRAS,
 ) -> None:
     """Make the case of what was gathered.
 
@@ -149,7 +169,7 @@ def build(
     """
     vocabulary = schemas.load("metrics")
     truth = read_truth(plan.run_dir / "ground_truth.json")
-    topology = _topology(pods["pods"], fetched.samples)
+    topology = extras.topology or _topology(pods["pods"], fetched.samples)
     coverage = completeness(
         fetched.samples,
         vocabulary["metrics"],
@@ -169,6 +189,8 @@ def build(
         writer.write_table("metrics", _metrics_table(grid_ns, derived, client))
         writer.write_table("logs", logs.columns)
         writer.write_table("requests", requests)
+        for name, columns in extras.tables.items():
+            writer.write_table(name, columns)
         writer.write(
             _info(plan, window, requests, truth),
             topology,

@@ -23,6 +23,7 @@ def requests(**columns: list[object]) -> pd.DataFrame:
         "outcome": ["success"] * count,
         "response_ttft_ms": [200.0] * count,
         "response_latency_ms": [800.0] * count,
+        "prompt_tokens": [64.0] * count,
         "output_tokens": [10.0] * count,
     }
     return pd.DataFrame(defaults | columns)
@@ -37,6 +38,7 @@ def test_a_steady_load_gives_steady_metrics():
     assert at(requests(), 10) == pytest.approx(
         {
             "client_request_rate": 1.0,
+            "client_prompt_tokens_mean": 64.0,
             "client_error_rate": 0.0,
             "client_ttft_mean_s": 0.2,
             "client_ttft_p95_s": 0.2,

@@ -223,6 +223,46 @@ def test_hostile_text_stays_text(run_dir, edit):
     assert drawn["layout"]["annotations"][0]["text"].startswith("&lt;/script&gt;")
 
 
+def test_logs_spans_and_what_was_ruled_out_stand_beside_the_ranking(run_dir, edit):
+    def explain(document):
+        document["components"][0]["signals"] = [
+            {"kind": "log", "template": "worker <*> died", "before": 0.0, "after": 2.5,
+             "unit": "1/s", "sample": "worker 17 died"},
+            {"kind": "span", "operation": "decode", "before_ms": 200.0, "after_ms": None,
+             "count_before": 9, "count": 4, "errors": 3},
+        ]  # fmt: skip
+        reason = "no deviation beyond 3 in 5 of 9 metrics"
+        document["ruled_out"] = [
+            {"kind": "quiet", "component": None, "reason": reason, "metrics": 5, "score": 1.0}
+        ]
+
+    edit("diagnosis/baro.json", explain)
+    text = report(run_dir).text
+    assert "log “worker <*> died”: 0 1/s → 2.5 1/s, such as “worker 17 died”" in text
+    assert "span “decode”: 200 ms → absent, 3 of 4 failed" in text
+    assert "no deviation beyond 3 in 5 of 9 metrics" in text
+
+
+def test_hostile_log_lines_stay_text(run_dir, edit):
+    def poison(document):
+        document["components"][0]["signals"] = [
+            {"kind": "log", "template": ATTACK, "before": 0.0, "after": 1.0, "unit": "1",
+             "sample": "\x1b[2J\u202e" + ATTACK + "x" * 5000},
+        ]  # fmt: skip
+        document["ruled_out"] = [
+            {"kind": "within_normal", "component": ATTACK, "reason": ATTACK, "metrics": 1,
+             "score": 0.0}
+        ]  # fmt: skip
+
+    edit("diagnosis/baro.json", poison)
+    page = report(run_dir)
+    assert page.text.count(ATTACK) == 3
+    assert "img" not in {tag for tag, _ in page.tags}
+    assert "x" * 400 not in page.text
+    assert "\x1b" not in page.text
+    assert "\u202e" not in page.text
+
+
 def test_page_refers_to_nothing_outside_itself(run_dir):
     page = report(run_dir)
     links = [
