@@ -42,6 +42,29 @@ def pc(values: Floats, alpha: float) -> CausalGraph:
     return _graph(_call(run, values, alpha, "fisherz", show_progress=False).G.graph)
 
 
+def fci(values: Floats, alpha: float) -> CausalGraph:
+    """Run its FCI (Fisher's z)."""
+    run = _function("ConstraintBased.FCI", "fci")
+    graph, _ = _call(run, values, "fisherz", alpha, verbose=False, show_progress=False)
+    return _graph(graph.graph)
+
+
+def ges(values: Floats, penalty: float) -> CausalGraph:
+    """Run its GES with the BIC."""
+    run = _function("ScoreBased.GES", "ges")
+    found = _call(run, values, "local_score_BIC", parameters={"lambda_value": penalty})
+    return _graph(found["G"].graph)
+
+
+def lingam(values: Floats, algorithm: str, seed: int) -> CausalGraph:
+    """Run its LiNGAM, ``ica`` or ``direct``, on standardised metrics."""
+    name, options = ("ICALiNGAM", (seed,)) if algorithm == "ica" else ("DirectLiNGAM", ())
+    model = _call(_function("FCMBased.lingam", name), *options)
+    _call(model.fit, values)
+    weights = np.abs(np.asarray(model.adjacency_matrix_, dtype=np.float64)).T
+    return CausalGraph.directed(weights > 0, weights)
+
+
 def _function(module: str, name: str) -> Callable[..., Any]:
     try:
         found = importlib.import_module(f"causallearn.search.{module}")
