@@ -67,7 +67,7 @@ class FisherZ:
         columns = np.concatenate([conditioning, x[:, None], y[:, None]], axis=1)
         block = self.correlation[conditioning[:, :, None], columns[:, None, :]]
         places = np.broadcast_to(np.arange(order), conditioning.shape)
-        removed = _remove(block, places)
+        removed = explained_by(block, places)
         x_part, y_part = removed[:, :, order], removed[:, :, order + 1]
         covariance = self.correlation[x, y] - (x_part * y_part).sum(axis=1)
         left = (1.0 - (x_part**2).sum(axis=1), 1.0 - (y_part**2).sum(axis=1))
@@ -91,7 +91,7 @@ class FisherZ:
         """
         order = sets.shape[1]
         columns = np.append(others, target)
-        removed = _remove(self.correlation[np.ix_(others, columns)][sets], sets)
+        removed = explained_by(self.correlation[np.ix_(others, columns)][sets], sets)
         covariance = self.correlation[target, others] - np.einsum(
             "sod,so->sd", removed[:, :, :-1], removed[:, :, -1]
         )
@@ -155,7 +155,7 @@ def standardised(values: Floats) -> Floats:
     return scaled
 
 
-def _remove(block: Floats, places: Ints) -> Floats:
+def explained_by(block: Floats, places: Ints) -> Floats:
     """Return what each given metric explains of each column, after those given before it.
 
     Parameters
