@@ -5,6 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
+
+from rca_engine.methods._scores import Mask
+
 Bits = int
 """A set: bit ``i`` is set if metric ``i`` is a member."""
 
@@ -15,6 +19,11 @@ def members(bits: Bits) -> Iterator[int]:
         lowest = bits & -bits
         yield lowest.bit_length() - 1
         bits ^= lowest
+
+
+def rows(mask: Mask) -> list[Bits]:
+    """Return each row of a mask, shape (n, n), as a set."""
+    return [sum(1 << int(place) for place in np.flatnonzero(row)) for row in mask]
 
 
 def is_clique(bits: Bits, adjacent: list[Bits]) -> bool:
