@@ -78,9 +78,10 @@ def discover(
     # A constant metric would make the noise to unmix singular, and has no links anyway.
     varies = np.flatnonzero(scaled.any(axis=0))
     scaled = scaled[:, varies]
-    found = (
-        _weights(scaled, algorithm, alpha) if own else causal_learn.lingam(scaled, algorithm, seed)
-    )
+    if borrowed:
+        found = causal_learn.lingam(scaled, algorithm, seed)
+    else:
+        found = _weights(scaled, algorithm, alpha)
     weights = np.zeros((n, n))
     weights[np.ix_(varies, varies)] = found
     return CausalGraph.directed(weights > 0, weights)

@@ -67,9 +67,10 @@ class PageRank:
         Where to: ``deviation`` for metrics in proportion to how far they deviate, for what is in
         trouble is what needs a cause; ``uniform`` for any metric, as in the paper.
     stay
-        Whether a walk that arrives at a metric with effects and no cause of its own stays there: it
-        has found what it looked for. If not it jumps, as in the paper, and in A -> C <- B, C -> D
-        the metric C, which gets the mass of D whole, outranks its causes, which share that of C.
+        Whether a walk at a metric with effects stays there in proportion to how much weaker its
+        causes are than the strongest link of the graph: without any it has found what it looked
+        for. If not it jumps from there, as in the paper, and in A -> C <- B, C -> D the metric C,
+        which gets the mass of D whole, outranks its causes, which share that of C.
     """
 
     from_alert: ClassVar[bool] = False
@@ -91,8 +92,8 @@ class PageRank:
         strength: Floats = np.ones(causes.shape) if graph.weights is None else graph.weights
         weights: Floats = causes.T * strength.T
         if self.stay:
-            arrived = causes.any(axis=1) & ~causes.any(axis=0)
-            weights = weights + np.diag(arrived.astype(np.float64))
+            unexplained = weights.max() - weights.max(axis=1)
+            weights = weights + np.diag(np.where(causes.any(axis=1), unexplained, 0.0))
         enter = trouble.deviation if self.jump == "deviation" else np.ones(graph.size)
         # A walk that ends jumps like any other, which only scales what the others add up to.
         return _visits(weights, self.damping, enter)

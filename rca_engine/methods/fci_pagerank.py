@@ -4,7 +4,7 @@
 Departures: FCI conditions on at most ``max_order`` metrics; ``A o-> B`` is a link from cause to
 effect, ``A o-o B`` one both ways, and ``A <-> B`` none, for neither causes the other; jumps go to
 metrics in proportion to their deviation (``jump``), and a walk stays at a metric that has effects
-and no cause (``stay``); selection as in ``_graph_ranking``.
+and no strong cause (``stay``); selection as in ``_graph_ranking``.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 """GES's graph, read by PageRank from effects to causes.
 
 Departures: jumps go to metrics in proportion to their deviation (``jump``), and a walk stays at a
-metric that has effects and no cause (``stay``); selection as in ``_graph_ranking``.
+metric that has effects and no strong cause (``stay``); selection as in ``_graph_ranking``.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
 
 Departures: the lag is chosen by BIC for each pair, and ``alpha`` is the false discovery rate over
 all pairs (Benjamini and Hochberg 1995); jumps go to metrics in proportion to their deviation
-(``jump``), and a walk stays at a metric that has effects and no cause (``stay``); selection as in
-``_graph_ranking``.
+(``jump``), and a walk stays at a metric that has effects and no strong cause (``stay``); selection
+as in ``_graph_ranking``.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 
 Departures: the metrics are standardised, and links are kept by a t test at the false discovery rate
 ``alpha``; jumps go to metrics in proportion to their deviation (``jump``), and a walk stays at a
-metric that has effects and no cause (``stay``); selection as in ``_graph_ranking``.
+metric that has effects and no strong cause (``stay``); selection as in ``_graph_ranking``.
 """
 
 from __future__ import annotations

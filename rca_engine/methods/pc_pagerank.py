@@ -3,7 +3,8 @@
 
 Departures: PC is order-independent (Colombo and Maathuis, JMLR 2014) and conditions on at most
 ``max_order`` metrics; jumps go to metrics in proportion to their deviation (``jump``), and a walk
-stays at a metric that has effects and no cause (``stay``); selection as in ``_graph_ranking``.
+stays at a metric that has effects and no strong cause (``stay``); selection as in
+``_graph_ranking``.
 """
 
 from __future__ import annotations
