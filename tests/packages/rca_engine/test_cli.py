@@ -19,15 +19,13 @@ def test_simulate_diagnose_report(tmp_path, capsys):
     assert "replica/llm-0 (truth)  replica/llm-0 (truth)" in printed
     assert main(["report", str(case)]) == 0
     assert (case / "report.html").is_file()
-    assert sorted(path.name for path in (case / "diagnosis").iterdir()) == [
-        "baro.json",
-        "nsigma.json",
-    ]
+    saved = {path.name for path in (case / "diagnosis").iterdir()}
+    assert {"baro.json", "nsigma.json"} <= saved
 
 
 def test_json_is_json(case, capsys):
     assert main(["methods", "--json"]) == 0
-    assert [each["name"] for each in json.loads(capsys.readouterr().out)] == ["baro", "nsigma"]
+    assert {"baro", "nsigma"} <= {each["name"] for each in json.loads(capsys.readouterr().out)}
     assert main(["diagnose", str(case.path), "--method", "baro", "--json"]) == 0
     [document] = json.loads(capsys.readouterr().out)
     assert document["components"][0]["component"] == "replica/llm-0"
