@@ -64,7 +64,7 @@ def theirs(values: np.ndarray) -> dict[str, np.ndarray]:
     with tempfile.TemporaryDirectory(prefix="lingam_oracle.") as folder:
         root = Path(folder)
         venv.create(root / "venv", with_pip=True)
-        python = root / "venv" / "bin" / "python"
+        python = str(root / "venv" / "bin" / "python")
         install = [python, "-m", "pip", "install", "--quiet", PACKAGE]
         subprocess.run(install, check=True)
         np.savez(root / "in.npz", values=values)
