@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the methods that need a topology share: the graph, its entry, the walk, the components' rows.
+"""What the methods that follow the topology share: the graph, its entry, the walk, the windows.
 
 Direction
     Everywhere an edge goes from what depends to what it depends on: caller to callee, replica to
@@ -55,11 +55,6 @@ class Graph:
         """Where the row's component depends on the column's, in whatever way."""
         either: Mask = self.calls | self.hosted
         return either
-
-    def among(self, components: Sequence[str]) -> Ints:
-        """Return the index of each component of the graph in ``components``, -1 if it has none."""
-        place = {component: index for index, component in enumerate(components)}
-        return np.array([place.get(each, -1) for each in self.components], dtype=np.int64)
 
 
 def graph_of(case: CaseView, needed_by: str) -> Graph:
@@ -142,7 +137,8 @@ def personalised_pagerank(weights: Floats, preference: Floats, damping: float) -
     steps = np.divide(weights, leaving, out=np.zeros_like(weights), where=leaving > 0)
     steps = np.where(leaving > 0, steps, restart)
     ranks: Floats = np.linalg.solve(np.eye(size) - damping * steps.T, (1 - damping) * restart)
-    return ranks / ranks.sum()
+    shares: Floats = ranks / ranks.sum()
+    return shares
 
 
 def observe(case: CaseView, context: Context, options: WindowOptions) -> Windows:

@@ -43,11 +43,12 @@ from rca_engine.case import CaseView
 from rca_engine.errors import MethodError
 from rca_engine.methods import method
 from rca_engine.methods._departures import Departures, departures
+from rca_engine.methods._responses import candidate, directions
 from rca_engine.methods._scores import Floats, Mask
 from rca_engine.methods._topology import Graph, entry, graph_of, observe
 from rca_engine.methods._windows import WindowOptions, Windows, metric_of
 from rca_engine.model import Metric
-from rca_engine.ranking import Candidate, Context, Evidence, Ranking
+from rca_engine.ranking import Context, Ranking
 
 _DIRECTION = {"up": 1, "down": -1, "both": 0}
 
@@ -122,7 +123,7 @@ def rank(
         data.values,
         data.normal,
         data.anomalous,
-        np.array([_DIRECTION[each.direction] for each in data.metrics], dtype=np.int64),
+        directions(data),
         data.resolution(),
         level=level,
         recent=round(np.ceil(recent_s / case.step_s)),
@@ -143,7 +144,7 @@ def rank(
     )
     return Ranking(
         tuple(
-            _candidate(graph.components[index], float(scores[index]), column, data, departed)
+            candidate(graph.components[index], float(scores[index]), column, data, departed)
             for index in ranked
             for column in symptoms.columns[index]
         ),
@@ -265,23 +266,3 @@ def _trouble(
             excess = _DIRECTION[alerted.direction] * (data.values[data.anomalous, metric] - usual)
             trouble[index] = max(0.0, np.nansum(excess * data.values[data.anomalous, requests]))
     return trouble
-
-
-def _candidate(
-    component: str, score: float, column: int, data: Windows, departed: Departures
-) -> Candidate:
-    series, sign = data.values[:, column], int(departed.sign[column])
-    beyond = (series - departed.centre[column]) * sign > departed.scale[column]
-    beyond &= ~data.normal
-    return Candidate(
-        component=component,
-        metric=data.keys[column][1],
-        score=score,
-        evidence=Evidence(
-            before=float(departed.centre[column]),
-            after=float(np.nanmedian(series[data.anomalous])),
-            direction="up" if sign > 0 else "down",
-            unit=data.metrics[column].unit,
-            first_deviation_ns=int(data.times[beyond.argmax()]) if beyond.any() else None,
-        ),
-    )
