@@ -70,13 +70,14 @@ def departures(
     level
         Share of the normal windows that stays within the scale.
     recent
-        Rows before a window whose median it must have left too, 0 for none; at most half of the
-        normal rows are used. What was as far off right before the alert did not begin with it.
+        Rows before a window whose median it must have left too, 0 for none; at most a third of the
+        normal rows are used. What was as far off right before the alert did not begin with it. The
+        rows before the alert are no measure of what is normal, for it may have come late.
     """
     before, during = values[normal], values[anomalous].T
     low, centre, high = np.nanquantile(before, (0.25, 0.5, 0.75), axis=0)
     spread = np.nanstd(values[normal | anomalous], axis=0)
-    recent = min(recent, before.shape[0] // 2)
+    recent = min(recent, before.shape[0] // 3)
     up, down = (
         _one_way(sign * before, sign * during, sign * centre, level, recent, (high - low) / _SIGMA)
         for sign in (1.0, -1.0)
@@ -104,14 +105,15 @@ def _one_way(
 ) -> tuple[Floats, Floats]:
     """Return how far up each metric went for long, and how far it does in normal times."""
     width = min(during.shape[1], before.shape[0] - recent)
-    starts = np.arange(recent, before.shape[0] - width + 1)
+    starts = np.arange(before.shape[0] - recent - width + 1)
     starts = starts[:: max(1, starts.size * (width + recent) // _CELLS)]
     windows = sliding_window_view(before, width, axis=0)[starts]
     usual, reached = lasting(windows - centre[:, None]), lasting(during - centre[:, None])
     if recent:
         just_before = sliding_window_view(before, recent, axis=0)
-        level_then, level_now = _median(just_before[starts - recent]), _median(just_before[-1])
-        usual = np.fmin(usual, lasting(windows - level_then[:, :, None]))
+        led = starts >= recent
+        level_then, level_now = _median(just_before[starts[led] - recent]), _median(just_before[-1])
+        usual[led] = np.fmin(usual[led], lasting(windows[led] - level_then[:, :, None]))
         reached = np.fmin(reached, lasting(during - level_now[:, None]))
     return reached, np.fmax(_quantile(usual, level), spread)
 

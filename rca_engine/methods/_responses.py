@@ -8,6 +8,7 @@ they see nothing), the metric that left its normal range farthest.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -20,6 +21,8 @@ from rca_engine.ranking import Candidate, Context, Evidence
 
 LEVEL = 0.99
 """Share of the normal windows within which a response is normal."""
+RECENT_S = 300.0
+"""A response must also have left its median of this long before the alert."""
 _DIRECTION = {"up": 1, "down": -1, "both": 0}
 _LEAST_ROWS = 10
 """Rows before the anomalous window that a correlation looks at, at least."""
@@ -67,12 +70,9 @@ class Responses:
 
 
 def responses(
-    components: Sequence[str], data: Windows, context: Context, *, recent: int = 0
+    components: Sequence[str], data: Windows, context: Context, step_s: float
 ) -> Responses:
-    """Choose each component's response and measure how unusual it is.
-
-    ``recent`` is as in :func:`rca_engine.methods._departures.departures`.
-    """
+    """Choose each component's response and measure how unusual it is."""
     departed = departures(
         data.values,
         data.normal,
@@ -80,7 +80,7 @@ def responses(
         directions(data),
         data.resolution(),
         level=LEVEL,
-        recent=recent,
+        recent=math.ceil(RECENT_S / step_s),
     )
     column = _columns(components, data, context, departed)
     around = _around(data)

@@ -76,7 +76,7 @@ def rank(
     graph = graph_of(case, "microrca")
     entry(graph.components, context, "microrca")
     data = observe(case, context, WindowOptions(guard_s, horizon_s))
-    found = responses(graph.components, data, context)
+    found = responses(graph.components, data, context, case.step_s)
     serving = (graph.calls.any(axis=0) | graph.calls.any(axis=1)) & (found.column >= 0)
     anomalous = found.unusual & serving
     if not anomalous.any():

@@ -78,10 +78,10 @@ def rank(
     if case.topology.edges:
         graph = graph_of(case, "microscope")
         start = entry(graph.components, context, "microscope")
-        found, edges = responses(graph.components, data, context), graph.depends
+        found, edges = responses(graph.components, data, context, case.step_s), graph.depends
         notes: list[str] = []
     else:
-        found = responses(tuple(sorted({key[0] for key in data.keys})), data, context)
+        found = responses(tuple(sorted({key[0] for key in data.keys})), data, context, case.step_s)
         start, notes = _start(found, context)
         edges = _discovered(found, data, start, alpha, limit)
         notes.append("the case has no topology: the graph was discovered by PC")
@@ -127,8 +127,8 @@ def _start(found: Responses, context: Context) -> tuple[int, list[str]]:
     farthest = int(found.ratio.argmax())
     return farthest, [
         (
-            f"the case has no alert: the search starts at {found.components[farthest]}, which left its "
-            "normal range farthest"
+            f"the case has no alert: the search starts at {found.components[farthest]}, which "
+            f"left its normal range farthest"
         )
     ]
 

@@ -67,7 +67,7 @@ def rank(
     graph = graph_of(case, "monitorrank")
     start = entry(graph.components, context, "monitorrank")
     data = observe(case, context, WindowOptions(guard_s, horizon_s))
-    found = responses(graph.components, data, context)
+    found = responses(graph.components, data, context, case.step_s)
     if found.column[start] < 0:
         raise MethodError(
             f"monitorrank compares with the series of the alert's component, and the case has none "

@@ -35,6 +35,7 @@ widest path is smooth over the whole way. The sharing of callers and the trouble
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,7 +44,7 @@ from rca_engine.case import CaseView
 from rca_engine.errors import MethodError
 from rca_engine.methods import method
 from rca_engine.methods._departures import Departures, departures
-from rca_engine.methods._responses import candidate, directions
+from rca_engine.methods._responses import LEVEL, RECENT_S, candidate, directions
 from rca_engine.methods._scores import Floats, Mask
 from rca_engine.methods._topology import Graph, entry, graph_of, observe
 from rca_engine.methods._windows import WindowOptions, Windows, metric_of
@@ -86,8 +87,8 @@ def rank(
     *,
     guard_s: float = WindowOptions.guard_s,
     horizon_s: float | None = WindowOptions.horizon_s,
-    level: float = 0.99,
-    recent_s: float = 300.0,
+    level: float = LEVEL,
+    recent_s: float = RECENT_S,
     traffic: str | None = "requests_sum",
     threshold: float = 0.8,
 ) -> Ranking:
@@ -126,7 +127,7 @@ def rank(
         directions(data),
         data.resolution(),
         level=level,
-        recent=round(np.ceil(recent_s / case.step_s)),
+        recent=math.ceil(recent_s / case.step_s),
     )
     symptoms = _symptoms(graph, data, departed, alerted)
     scores = explained(
