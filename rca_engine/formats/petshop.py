@@ -38,6 +38,7 @@ from rca_engine.formats._wide import Key, Wide, metrics_table, numbers, stack, t
 from rca_engine.model import NS, Alert, Direction, Metric, Topology
 
 _DIRECTIONS: dict[str, Direction] = {"latency": "up", "availability": "down", "requests": "both"}
+# A service of a thousand requests a row that fails one of them has lost 0.1 % of its availability.
 _UNITS = {"latency": ("s", 0.005), "availability": ("%", 0.1), "requests": ("1", 1.0)}
 
 _NO_THRESHOLD = (

@@ -154,9 +154,7 @@ def correlations(values: Floats, target: Floats) -> Floats:
 def candidate(
     component: str, score: float, column: int, data: Windows, departed: Departures
 ) -> Candidate:
-    """Return a suspect with one metric as its evidence, or with none if ``column`` is below 0."""
-    if column < 0:
-        return Candidate(component, score)
+    """Return a suspect with the metric of one column of the windows as its evidence."""
     series, sign = data.values[:, column], int(departed.sign[column])
     beyond = (series - departed.centre[column]) * sign > departed.scale[column]
     beyond &= ~data.normal
@@ -177,21 +175,16 @@ def candidate(
 def ranked(
     scores: Floats, suspects: Mask, found: Responses, data: Windows
 ) -> tuple[Candidate, ...]:
-    """Return the suspects, strongest first; of equals the most unusual, then by name.
-
-    A component of which nothing is measured makes a candidate without a metric only if it is alone:
-    a ranking speaks of components or of metrics, so that all are given without one then.
-    """
+    """Return the suspects, all of them measured, strongest first; of equals the most unusual."""
     order = sorted(
         np.flatnonzero(suspects),
         key=lambda index: (-scores[index], -found.ratio[index], found.components[index]),
     )
-    told = all(found.column[index] >= 0 for index in order)
     return tuple(
         candidate(
             found.components[index],
             float(scores[index]),
-            int(found.column[index]) if told else -1,
+            int(found.column[index]),
             data,
             found.departed,
         )

@@ -8,7 +8,8 @@ Idea
     two leaves that are unusual alike, the one that more unusual callers share wins; what is barely
     unusual can't explain the alert, however deep it lies.
 
-    s(c)   = r^2 / (1 + r^2), r the largest ratio among c's symptoms (:mod:`_departures`)
+    s(c)   = r^2 / (1 + r^2), r the largest ratio among c's symptoms, by how much more it went the
+             bad way than in 99 of 100 normal windows (:mod:`rca_engine.methods._departures`)
     m(c)   = trouble that c's callers had with it: excess of the alert's metric, summed over the
              requests (seconds lost, requests failed); unknown where the case does not count them
     e(a,c) = the largest over the paths a -> ... -> c of the smallest s on the path, times the share
@@ -50,8 +51,6 @@ from rca_engine.methods._topology import Graph, entry, graph_of, observe
 from rca_engine.methods._windows import WindowOptions, Windows, metric_of
 from rca_engine.model import Metric
 from rca_engine.ranking import Context, Ranking
-
-_DIRECTION = {"up": 1, "down": -1, "both": 0}
 
 
 @dataclass(frozen=True)
@@ -264,6 +263,7 @@ def _trouble(
         requests = place.get((component, traffic))
         if metric is not None and requests is not None:
             usual = np.nanmedian(data.values[data.normal, metric])
-            excess = _DIRECTION[alerted.direction] * (data.values[data.anomalous, metric] - usual)
+            excess = data.values[data.anomalous, metric] - usual
+            excess = excess if alerted.direction == "up" else -excess
             trouble[index] = max(0.0, np.nansum(excess * data.values[data.anomalous, requests]))
     return trouble
