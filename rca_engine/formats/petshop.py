@@ -38,7 +38,8 @@ from rca_engine.formats._wide import Key, Wide, metrics_table, numbers, stack, t
 from rca_engine.model import NS, Alert, Direction, Metric, Topology
 
 _DIRECTIONS: dict[str, Direction] = {"latency": "up", "availability": "down", "requests": "both"}
-_UNITS = {"latency": ("s", 0.005), "availability": ("%", 1.0), "requests": ("1", 1.0)}
+# A service of a thousand requests a row that fails one of them has lost 0.1 % of its availability.
+_UNITS = {"latency": ("s", 0.005), "availability": ("%", 0.1), "requests": ("1", 1.0)}
 
 _NO_THRESHOLD = (
     "The data name no threshold of the alert: the target's median in the normal period stands in "
