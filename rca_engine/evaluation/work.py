@@ -177,6 +177,7 @@ def _ask(case: Case, run: Run) -> Diagnosis:
         seed=run.seed,
         budget_s=run.budget_s,
         options=run.options,
+        explain=False,
     )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from rca_engine.case import Case
-from rca_engine.simulate import simulate
+from rca_engine.simulator import simulate
 
 
 @pytest.fixture(scope="session")

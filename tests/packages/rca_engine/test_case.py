@@ -14,7 +14,7 @@ from rca_engine import schemas
 from rca_engine.case import Case, CaseWriter, metric_table
 from rca_engine.errors import CaseError
 from rca_engine.schemas.tables import TABLES
-from rca_engine.simulate import simulate
+from rca_engine.simulator import simulate
 from rcalab_common.files import sha256
 
 

@@ -16,7 +16,7 @@ from rca_engine.diagnosis import diagnose, ranking_lines
 from rca_engine.errors import MethodError
 from rca_engine.methods import Method
 from rca_engine.ranking import Candidate, Ranking
-from rca_engine.simulate import simulate
+from rca_engine.simulator import simulate
 
 
 @pytest.mark.parametrize("method", ["baro", "nsigma"])

@@ -12,7 +12,7 @@ import pytest
 from rca_engine import methods
 from rca_engine.errors import MethodError
 from rca_engine.ranking import Candidate, Ranking
-from rca_engine.simulate import simulate
+from rca_engine.simulator import simulate
 
 
 @pytest.fixture(scope="session")
