@@ -13,13 +13,13 @@ from itertools import pairwise
 import aiohttp
 from aiohttp.http import HttpProcessingError
 
+from loadgen.identity import Identity
 from loadgen.outcomes import Outcome
 from loadgen.profile import Profile, Timeouts
-from loadgen.prompts import Identity
 from loadgen.provider import Provider, Reading
 from loadgen.records import Record
 
-REPLICA_HEADERS = ("x-replica", "x-served-by")
+REPLICA_HEADERS = ("x-replica", "x-served-by", "x-pod-name", "x-backend", "x-upstream-addr")
 """Response headers that name the replica, the first one found counts."""
 
 MAX_BODY_BYTES = 16 << 20
@@ -36,14 +36,24 @@ _KEEPALIVE_S = 3.0
 
 
 class Clock:
-    """UTC nanoseconds that never step: the wall clock once, the monotonic clock from then on."""
+    """UTC nanoseconds that never step: the wall clock once, the monotonic clock from then on.
 
-    def __init__(self) -> None:
-        self._offset_ns = time.time_ns() - time.monotonic_ns()
+    Parameters
+    ----------
+    offset_ns
+        Wall clock less monotonic clock, from another process of the same run; else it is taken now.
+    """
+
+    def __init__(self, offset_ns: int | None = None) -> None:
+        self.offset_ns = time.time_ns() - time.monotonic_ns() if offset_ns is None else offset_ns
 
     def now_ns(self) -> int:
         """Return the time."""
-        return time.monotonic_ns() + self._offset_ns
+        return time.monotonic_ns() + self.offset_ns
+
+    def stepped_ns(self) -> int:
+        """Return how far the wall clock has gone away from this one."""
+        return time.time_ns() - self.now_ns()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +102,11 @@ class Client:
     secret: str | None
     stopping: Callable[[], bool]
     own_errors: int = 0
+    url: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        profile = self.profile
+        self.url = profile.base_url + self.provider.path(profile.model, profile.api)
 
     async def perform(self, request: Request) -> Record:
         """Send one request and return its record; cancelling this returns a record too."""
@@ -117,7 +132,7 @@ class Client:
         try:
             async with asyncio.timeout_at(min(start + waits.first_byte_s, latest)) as limit:
                 async with self.session.post(
-                    self.profile.base_url + self.provider.path,
+                    self.url,
                     data=request.body,
                     headers={
                         "traceparent": request.identity.traceparent,
@@ -146,7 +161,11 @@ class Client:
                 )
 
     def _record(self, request: Request, exchange: _Exchange, now_ns: int) -> Record:
-        reading = self.provider.read(exchange.chunks) if _is_ok(exchange.status) else None
+        reading = (
+            self.provider.read(exchange.chunks, self.profile.api)
+            if _is_ok(exchange.status)
+            else None
+        )
         outcome, error = _verdict(exchange, reading)
         success = outcome is Outcome.SUCCESS
         first = reading.first_token_ns if reading else None
@@ -174,7 +193,7 @@ class Client:
             response_latency_ms=_ms(request.scheduled_ns, finished),
             service_ttft_ms=_ms(exchange.sent_ns, first),
             service_latency_ms=_ms(exchange.sent_ns, finished),
-            tpot_ms=_tpot_ms(first, last, tokens),
+            tpot_ms=_tpot_ms(first, last, tokens) if self.profile.api.stream else None,
             max_gap_ms=_max_gap_ms(exchange.chunks),
             replica=exchange.replica,
         )
@@ -214,7 +233,8 @@ def _is_ok(status: int | None) -> bool:
 
 def _verdict(exchange: _Exchange, reading: Reading | None) -> tuple[Outcome, str | None]:
     """Weigh transport against content: a whole answer is a success whatever came after it."""
-    if reading is not None and reading.outcome in (Outcome.SUCCESS, Outcome.INBAND_ERROR):
+    decided = (Outcome.SUCCESS, Outcome.INBAND_ERROR)
+    if reading is not None and reading.outcome in decided and not reading.implied_end:
         return reading.outcome, reading.error
     if exchange.failure is not None:
         return exchange.failure

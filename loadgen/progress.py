@@ -11,11 +11,22 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from loadgen.records import Record
 from loadgen.stats import quantile
 
 _PLAIN_EVERY_S = 10.0
 _RECENT = 1000
+
+
+class Ended(Protocol):
+    """What progress needs to know of a request that came to its end."""
+
+    @property
+    def success(self) -> bool:
+        """Whether the whole answer came."""
+
+    @property
+    def response_ttft_ms(self) -> float | None:
+        """Time to the first token, from the intended send."""
 
 
 class Progress(Protocol):
@@ -24,7 +35,7 @@ class Progress(Protocol):
     def sent(self) -> None:
         """One more request was sent."""
 
-    def finished(self, record: Record) -> None:
+    def finished(self, record: Ended) -> None:
         """One more request came to its end."""
 
     def tick(self, elapsed_s: float, total_s: float) -> None:
@@ -45,7 +56,7 @@ class Counts:
         """Count a request that was sent."""
         self._sent += 1
 
-    def finished(self, record: Record) -> None:
+    def finished(self, record: Ended) -> None:
         """Count a request that came to its end."""
         if record.success:
             self._ok += 1

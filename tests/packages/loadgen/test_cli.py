@@ -114,7 +114,7 @@ def test_a_killed_run_loses_at_most_a_second(mock_url: str, tmp_path: Path) -> N
         (["--url", "127.0.0.1:8000"], r"base_url must be an http or https URL"),
         (["--url", "http://h:8000/v1"], r"leave the API's path out"),
         (["--url", "http://me:pw@h"], r"must not hold a user or password"),
-        (["--provider", "gopher"], r"provider must be one of openai, vllm, got 'gopher'"),
+        (["--provider", "gopher"], r"provider must be one of anyscale, .*vllm, got 'gopher'"),
         (["--slo-target", "90"], r"SLO target must be above 0 and at most 1"),
         (["--api-key-file", "/no/such"], r"can't read the API key from /no/such"),
         (["--stall-timeout", "nan"], r"stall_s must be above 0, got nan"),

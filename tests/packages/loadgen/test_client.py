@@ -11,8 +11,8 @@ import pytest
 
 from loadgen import Profile, Timeouts
 from loadgen.client import Client, Clock, Request, open_session
+from loadgen.identity import identity
 from loadgen.outcomes import Outcome
-from loadgen.prompts import identity
 from loadgen.provider import providers
 from loadgen.records import Record
 
