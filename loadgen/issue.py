@@ -129,6 +129,8 @@ class Issue:
             index = number
             while end_ns is None or due_ns < end_ns:
                 await self._sleep_until(due_ns)
+                if over.is_set():
+                    return
                 phase = WARMUP if due_ns < measured_ns else MEASURED
                 task = self._start(self._one(client, self._request(index, phase, due_ns)), group)
                 self.progress.sent()

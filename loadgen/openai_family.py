@@ -98,8 +98,18 @@ class OpenAIFamily:
 
 def model_names(body: bytes) -> list[str]:
     """Read the names out of a list of models: OpenAI's object, or Together's bare list."""
+    return [str(model["id"]) for model in _models(body)]
+
+
+def model_owners(body: bytes) -> list[str]:
+    """Read who owns the models out of their list."""
+    return [str(model.get("owned_by")) for model in _models(body)]
+
+
+def _models(body: bytes) -> list[dict[str, Any]]:
     value = orjson.loads(body)
-    return [str(model["id"]) for model in (value if isinstance(value, list) else value["data"])]
+    models: list[dict[str, Any]] = value if isinstance(value, list) else value["data"]
+    return models
 
 
 def _take_chunk(tally: Tally, arrival_ns: int, frame: dict[str, Any]) -> None:

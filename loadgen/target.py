@@ -3,19 +3,30 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
 import aiohttp
 
 from loadgen.client import Client, Clock, Request
 from loadgen.errors import TargetError
 from loadgen.identity import identity
-from loadgen.openai_family import model_names
+from loadgen.openai_family import model_names, model_owners
 from loadgen.outcomes import Outcome
 from loadgen.profile import Profile
 from loadgen.prompts.calibration import Calibration, calibrate, check_room
 from loadgen.prompts.spec import USER, Message, Prompt
-from loadgen.provider import Ask, Provider, find_provider
+from loadgen.provider import Ask, Provider, find_provider, providers
 
 _PROBE_WAIT_S = 15.0
+_HOSTS = {
+    "fireworks.ai": "fireworks",
+    "together": "together",
+    "anyscale": "anyscale",
+    "openai.com": "openai",
+}
+# Those that list no models: what the model is called where nobody says.
+_MODELS = {"tgi": "tgi", "triton-generate": "ensemble", "triton-infer": "ensemble"}
 
 
 async def check_target(session: aiohttp.ClientSession, profile: Profile) -> None:
@@ -42,23 +53,49 @@ async def check_target(session: aiohttp.ClientSession, profile: Profile) -> None
         )
 
 
-async def find_model(session: aiohttp.ClientSession, base_url: str) -> str:
-    """Return the first model that a service lists.
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a service says of itself."""
+
+    model: str
+    provider: str
+
+
+async def discover(
+    session: aiohttp.ClientSession, base_url: str, provider: str | None, model: str | None
+) -> Found:
+    """Find out the model, and the provider where it is ``auto``.
+
+    Parameters
+    ----------
+    session, base_url
+        Where to ask.
+    provider
+        ``auto`` goes by the address's host, then by what the list of models says; ``None`` is
+        vLLM's.
+    model
+        ``None`` takes the first one of the list; Triton's is ``ensemble``, as TensorRT-LLM has it.
 
     Raises
     ------
     TargetError
         If there is no good answer, or no model in it.
     """
-    url = f"{base_url.rstrip('/')}/v1/models"
+    host = urlsplit(base_url).hostname or ""
+    guessed = next((name for part, name in _HOSTS.items() if part in host), None)
+    chosen = guessed if provider == "auto" else find_provider(provider or "vllm").name
+    if chosen in _MODELS:
+        return Found(model or _MODELS[chosen], chosen)
+    url = f"{base_url}/v1/models"
     body = await _get(session, url, _PROBE_WAIT_S)
     try:
-        models = model_names(body)
-    except (ValueError, KeyError, TypeError) as error:
+        models, owners = model_names(body), model_owners(body)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise TargetError(f"{url} gave no list of models. {_hint(url)}") from error
-    if not models:
+    if model is None and not models:
         raise TargetError(f"{url} lists no model: name one (--model)")
-    return models[0]
+    owned = next((owner for owner in owners if owner in providers()), "openai")
+    return Found(model or models[0], chosen or owned)
 
 
 async def calibrate_prompts(

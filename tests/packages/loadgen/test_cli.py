@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 import signal
@@ -114,6 +115,14 @@ def test_a_killed_run_loses_at_most_a_second(mock_url: str, tmp_path: Path) -> N
         (["--url", "127.0.0.1:8000"], r"base_url must be an http or https URL"),
         (["--url", "http://h:8000/v1"], r"leave the API's path out"),
         (["--url", "http://me:pw@h"], r"must not hold a user or password"),
+        (["--users", "3"], r"got rate_per_s and closed"),
+        (["--duration", "soon"], r"a time is a number of seconds, or such as 90s, 5m, 1h30m"),
+        (["-k", "s3cret"], r"-k: a key on the command line shows in every `ps`"),
+        (["--api-key", "s3cret"], r"LOADGEN_API_KEY"),
+        (["--prompt-text", "@/no/such"], r"can't read the prompt from /no/such"),
+        (["--trace", "/no/such"], r"got rate_per_s and trace"),
+        (["--exact", "--prompt-text", "x"], r"only synthetic prompts can be exact"),
+        (["--provider", "triton-infer"], r"has no streams: ask without \(--no-stream\)"),
         (["--provider", "gopher"], r"provider must be one of anyscale, .*vllm, got 'gopher'"),
         (["--slo-target", "90"], r"SLO target must be above 0 and at most 1"),
         (["--api-key-file", "/no/such"], r"can't read the API key from /no/such"),
@@ -129,7 +138,72 @@ def test_bad_input_is_one_line_that_says_what_is_allowed(
     error = capsys.readouterr().err
     assert re.search(message, error)
     assert len(error.strip().splitlines()) == 1
+    assert "s3cret" not in error
     assert not (tmp_path / "out").exists()
+
+
+def test_a_command_line_of_the_reference_tool(
+    mock_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table, out = tmp_path / "results.csv", ["--out", str(tmp_path / "out"), "--force"]
+    command = ["run", "-H", mock_url, "-t", "1s", "-u", "300", "-r", "300", "-p", "60", "-o", "8"]
+    qps = ["--qps", "10", "--qps-distribution", "exponential", "--prompt-randomize"]
+    options = ["--stream", "--chat", "--logprobs", "true", "--provider", "vllm", "--headless"]
+    row = ["--summary-file", str(table)]
+    assert exit_code(*command, *qps, *options, *row, *out) == 0
+    profile = json.loads((tmp_path / "out/summary.json").read_text())["profile"]
+    assert (profile["rate_per_s"], profile["closed"]) == (10, None)
+    assert profile["arrivals"]["distribution"] == "poisson"
+    assert (profile["prompts"]["kind"], profile["prompts"]["randomize"]) == ("padding", True)
+    assert (profile["prompt_tokens"], profile["output_tokens"]) == (60, 8)
+    assert profile["api"] == {
+        "endpoint": "chat",
+        "stream": True,
+        "temperature": 1.0,
+        "logprobs": 0,
+    }
+    # Without --qps, the users are a closed loop; with --burst, a burst is as large as they are.
+    plain = ["run", "-H", mock_url, "-t", "0.5", "-o", "4"]
+    assert exit_code(*plain, "-u", "2", "-r", "10", *row, *out) == 0
+    profile = json.loads((tmp_path / "out/summary.json").read_text())["profile"]
+    assert profile["closed"] == {
+        "users": 2,
+        "think_s": 0.0,
+        "thinking": "constant",
+        "spawn_per_s": 10.0,
+    }
+    assert (profile["prompt_tokens"], profile["api"]["stream"]) == (512, False)
+    assert (profile["api"]["endpoint"], profile["provider"]) == ("completions", "vllm")
+    assert exit_code(*plain, "-u", "3", "--burst", "1", *row, *out) == 0
+    profile = json.loads((tmp_path / "out/summary.json").read_text())["profile"]
+    assert (profile["bursts"], profile["closed"]) == ({"every_s": 1.0, "size": 3}, None)
+    rows = list(csv.DictReader(table.open()))
+    assert list(rows[0])[:3] == ["Provider", "Model", "Prompt Tokens"]
+    assert [row["Concurrency"] for row in rows] == ["", "2", "3"]
+    assert [row["Num Tokens"] for row in rows] == ["8.0", "4.0", "4.0"]
+    assert float(rows[0]["Time To First Token"]) >= 5
+    capsys.readouterr()
+
+
+def test_the_model_is_the_services_first_where_none_is_named(
+    mock_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    command = ["run", "--url", mock_url, "--rate", "20", "--requests", "4", "-o", "2"]
+    assert exit_code(*command) == 0
+    (written,) = tmp_path.glob("loadgen-*/summary.json")
+    summary = json.loads(written.read_text())
+    assert summary["profile"]["model"] == "mock"
+    assert summary["requests"]["success"] == 4
+
+
+def test_a_key_from_the_environment_is_used_and_shown_nowhere(
+    mock_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOADGEN_API_KEY", "s3cret")
+    command = ["run", "--url", mock_url, *RUN, "--duration", "0.2", "--processes", "2"]
+    assert exit_code(*command, "--out", str(tmp_path)) == 0
+    assert "s3cret" not in "".join(path.read_text() for path in tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
@@ -139,6 +213,8 @@ def test_bad_input_is_one_line_that_says_what_is_allowed(
         ("--fault=503@9-3", "last request of a fault comes before the first"),
         ("--pause=soon", "a pause is START:SECONDS"),
         ("--itl-ms=-1", "itl_ms must be a number of at least 0"),
+        ("--provider=tgi", "invalid choice"),
+        ("--template-tokens=-1", "template_tokens must be at least 0"),
         ("--metrics-prefix=a-b", "metrics_prefix must be letters"),
         ("--arrivals=/no/such/file", "can't write /no/such/file"),
     ],
