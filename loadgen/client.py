@@ -79,6 +79,51 @@ class _Exchange:
     failure: tuple[Outcome, str] | None = None
 
 
+class _Patience:
+    """Ends an exchange that is silent for too long.
+
+    It looks when the silence could be over and not at each piece: a timer that is set anew for
+    each of them costs more than taking the piece.
+
+    Parameters
+    ----------
+    waits
+        Gives ``first_byte_s`` and ``stall_s``.
+    clock
+        The one that the pieces are timed by.
+    exchange
+        What is watched.
+    """
+
+    def __init__(self, waits: Timeouts, clock: Clock, exchange: _Exchange) -> None:
+        self._waits, self._clock, self._exchange = waits, clock, exchange
+        self._loop = asyncio.get_running_loop()
+        self._handle: asyncio.TimerHandle | None = None
+        self._limit: asyncio.Timeout | None = None
+        self.lost = False
+
+    def watch(self, limit: asyncio.Timeout) -> None:
+        """Begin; ``limit`` is made to expire."""
+        self._limit = limit
+        self._look()
+
+    def rest(self) -> None:
+        """End."""
+        if self._handle is not None:
+            self._handle.cancel()
+
+    def _look(self) -> None:
+        chunks, waits = self._exchange.chunks, self._waits
+        since_ns = chunks[-1][0] if chunks else self._exchange.sent_ns
+        wait_s = waits.stall_s if chunks else waits.first_byte_s
+        left_s = wait_s - (self._clock.now_ns() - since_ns) / 1e9
+        if left_s > 0:
+            self._handle = self._loop.call_later(left_s, self._look)
+        elif self._limit is not None and not self._limit.expired():
+            self.lost = True
+            self._limit.reschedule(self._loop.time())
+
+
 @dataclass(slots=True)
 class Client:
     """Sends requests over one session and turns each into a record; no answer ends a run.
@@ -126,11 +171,10 @@ class Client:
 
     async def _exchange(self, request: Request, exchange: _Exchange) -> None:
         waits = self.profile.timeouts
-        loop = asyncio.get_running_loop()
-        start = loop.time()
-        latest = start + waits.total_s
+        patience = _Patience(waits, self.clock, exchange)
         try:
-            async with asyncio.timeout_at(min(start + waits.first_byte_s, latest)) as limit:
+            async with asyncio.timeout(waits.total_s) as limit:
+                patience.watch(limit)
                 async with self.session.post(
                     self.url,
                     data=request.body,
@@ -148,7 +192,6 @@ class Client:
                         if exchange.size > MAX_BODY_BYTES:
                             exchange.failure = _TOO_LONG
                             return
-                        limit.reschedule(min(loop.time() + waits.stall_s, latest))
         except TimeoutError as error:
             if isinstance(error, aiohttp.ConnectionTimeoutError):
                 exchange.failure = (
@@ -157,8 +200,10 @@ class Client:
                 )
             else:
                 exchange.failure = _timed_out(
-                    waits, answered=bool(exchange.chunks), total=limit.when() == latest
+                    waits, answered=bool(exchange.chunks), total=not patience.lost
                 )
+        finally:
+            patience.rest()
 
     def _record(self, request: Request, exchange: _Exchange, now_ns: int) -> Record:
         reading = (
