@@ -105,7 +105,7 @@ async def run(
             raise OutputError(f"can't write to {out_dir}: {error.strerror or error}") from error
         with (
             RecordWriter(requests_path) as writer,
-            other_processes(profile, calibration, requests_path, api_key, progress) as others,
+            other_processes(profile, calibration, requests_path, api_key, progress, stop) as others,
         ):
             await others.wait_ready()
             start_ns = clock.now_ns() + round(_LEAD_S * _NS)

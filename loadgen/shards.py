@@ -12,7 +12,7 @@ import asyncio
 import multiprocessing
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -63,9 +63,12 @@ class Shards:
     ----------
     progress
         Told what all of them do.
+    stop_all
+        Set when one of them fails, to end the others.
     """
 
     progress: Progress
+    stop_all: asyncio.Event
     _links: list[Connection] = field(default_factory=list)
     _audits: list[Audit] = field(default_factory=list)
     _failure: LoadgenError | None = None
@@ -115,7 +118,7 @@ class Shards:
             try:
                 link.send(message)
             except OSError:
-                self._fail()
+                self._fail(OutputError("a process of the load died: see its messages above"))
 
     def listen(self, link: Connection) -> None:
         """Take what a process has to say."""
@@ -127,8 +130,7 @@ class Shards:
             message = link.recv()
         except (EOFError, OSError):
             asyncio.get_running_loop().remove_reader(link.fileno())
-            if len(self._audits) < len(self._links):
-                self._fail()
+            self._fail(OutputError("a process of the load died: see its messages above"))
             return
         if isinstance(message, _Counts):
             for _ in range(message.sent):
@@ -140,13 +142,14 @@ class Shards:
             self._audits.append(message)
             asyncio.get_running_loop().remove_reader(link.fileno())
         elif isinstance(message, LoadgenError):
-            self._failure = self._failure or message
+            self._fail(message)
         else:
             self._ready += 1
         self._changed.set()
 
-    def _fail(self) -> None:
-        self._failure = self._failure or OutputError("a process of the load died: see its messages")
+    def _fail(self, error: LoadgenError) -> None:
+        self._failure = self._failure or error
+        self.stop_all.set()
         self._changed.set()
 
 
@@ -157,9 +160,10 @@ def other_processes(
     records: Path,
     api_key: str | None,
     progress: Progress,
+    stop: asyncio.Event,
 ) -> Iterator[Shards]:
     """Start all processes of a run but the first, and see that none outlives this."""
-    shards = Shards(progress)
+    shards = Shards(progress, stop)
     context = multiprocessing.get_context("spawn")
     running: list[BaseProcess] = []
     ours: list[Connection] = []
@@ -199,14 +203,15 @@ def _work(
     # Ctrl-C reaches all of a terminal's processes; the leader tells what to do about it.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
+    message: Audit | LoadgenError
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            audit = runner.run(_share(link, profile, calibration, records, api_key, shard))
-        link.send(audit)
+            message = runner.run(_share(link, profile, calibration, records, api_key, shard))
     except LoadgenError as error:
-        link.send(error)
-    except (BrokenPipeError, ConnectionResetError):
-        return
+        message = error
+    # A leader that is gone needs no message.
+    with suppress(OSError):
+        link.send(message)
 
 
 async def _share(
@@ -237,7 +242,8 @@ async def _share(
     asyncio.get_running_loop().add_reader(link.fileno(), hear)
     async with open_session(profile.timeouts, api_key) as session:
         with RecordWriter(records, replace=False) as writer:
-            link.send("ready")
+            with suppress(OSError):
+                link.send("ready")
             start: _Start = await started
             progress = _Report(link)
             issue = Issue(
@@ -275,11 +281,9 @@ class _Report:
     def tick(self, elapsed_s: float, total_s: float) -> None:  # noqa: ARG002 - the protocol's
         counts = _Counts(self._sent, tuple(self._ended))
         self._sent, self._ended = 0, []
-        try:
+        # Where the leader is gone, the end of its pipe stops this process.
+        with suppress(OSError):
             self._link.send(counts)
-        except OSError:
-            # The leader is gone; the end of its pipe stops this process.
-            return
 
     def close(self) -> None:
         pass

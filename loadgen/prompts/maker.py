@@ -77,7 +77,7 @@ class PromptMaker:
             front = letters(profile.seed, index) if spec.randomize else ""
             return _ask(front + (spec.text or self._padding), self._length(index))
         if self._rows is not None:
-            return _ask(self._recorded(self._rows, index), self._rows.output_tokens[index])
+            return _ask(self._recorded(self._rows, index), self._length(index))
         return Question(self._synthetic(conversation, turn), self._length(index))
 
     def _place(self, index: int) -> tuple[int, int]:
@@ -93,6 +93,9 @@ class PromptMaker:
 
     def _length(self, index: int) -> int:
         profile = self._profile
+        if self._rows is not None:
+            recorded = self._rows.output_tokens[index]
+            return min(recorded, profile.outputs.cap or recorded)
         return profile.outputs.at(profile.seed, index, profile.output_tokens)
 
     def _synthetic(self, conversation: int, turn: int) -> Prompt:

@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -33,7 +34,14 @@ def mock_url() -> Iterator[str]:
         assert match is not None
         yield match[0]
         process.send_signal(signal.SIGTERM)
-        assert process.wait(5) == 0
+        assert process.wait(20) == 0
+
+
+def wait_until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def exit_code(*arguments: str) -> int:
@@ -78,33 +86,75 @@ def test_a_stopped_run_keeps_what_it_has(
         stderr=subprocess.PIPE,
     ) as process:
         requests = tmp_path / "requests.jsonl"
-        deadline = time.monotonic() + 10
-        while not (requests.exists() and requests.stat().st_size):  # streamed, not at the end
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        # Streamed, not at the end.
+        wait_until(lambda: requests.exists() and requests.stat().st_size > 0)
         if number is None:
             assert process.stdin is not None
             process.stdin.close()
         else:
             process.send_signal(number)
-        assert process.wait(5) == code
+        assert process.wait(20) == code
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert summary["interrupted"] is True
     assert summary["requests"]["issued"] == len(requests.read_text().splitlines()) > 0
 
 
-def test_a_killed_run_loses_at_most_a_second(mock_url: str, tmp_path: Path) -> None:
+def children_of(process: subprocess.Popen[bytes]) -> list[Path]:
+    listed = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
+    return [Path("/proc", number) for number in listed.split()]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_no_process_of_a_run_outlives_its_leader(
+    mock_url: str, tmp_path: Path, number: signal.Signals
+) -> None:
+    command = ["run", "--url", mock_url, *RUN, "--duration", "60", "--out", str(tmp_path)]
+    with subprocess.Popen(
+        [*LOADGEN, *command, "--processes", "3"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        requests = tmp_path / "requests.jsonl"
+        wait_until(lambda: requests.exists() and requests.stat().st_size > 0)
+        others = children_of(process)
+        assert len(others) >= 2
+        process.send_signal(number)
+        wait_until(lambda: not any(other.exists() for other in others))
+        assert process.wait(20) == (130 if number is signal.SIGINT else -signal.SIGKILL)
+    indices = {json.loads(line)["index"] % 3 for line in requests.read_text().splitlines()}
+    assert indices == {0, 1, 2}  # each process wrote its share, and whole lines
+
+
+def test_a_process_that_dies_ends_the_run_with_an_error(mock_url: str, tmp_path: Path) -> None:
+    command = ["run", "--url", mock_url, *RUN, "--duration", "60", "--out", str(tmp_path)]
+    with subprocess.Popen(
+        [*LOADGEN, *command, "--processes", "2"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    ) as process:
+        requests = tmp_path / "requests.jsonl"
+        wait_until(lambda: requests.exists() and requests.stat().st_size > 0)
+        (other,) = (each for each in children_of(process) if is_sender(each))
+        os.kill(int(other.name), signal.SIGKILL)
+        assert process.stderr is not None
+        assert b"a process of the load died" in process.stderr.read()
+        assert process.wait(20) == 1
+    assert not (tmp_path / "summary.json").exists()
+
+
+def is_sender(process: Path) -> bool:
+    """Tell a process that sends from the one that multiprocessing keeps its books with."""
+    return b"spawn_main" in (process / "cmdline").read_bytes()
+
+
+def test_a_killed_run_has_written_what_came_before(mock_url: str, tmp_path: Path) -> None:
     command = ["run", "--url", mock_url, *RUN, "--duration", "60", "--out", str(tmp_path)]
     with subprocess.Popen([*LOADGEN, *command], stderr=subprocess.DEVNULL) as process:
-        deadline = time.monotonic() + 10
         requests = tmp_path / "requests.jsonl"
-        while not requests.exists():
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-        time.sleep(2.2)
+        # Twenty a second are due, and written as they end.
+        wait_until(lambda: requests.exists() and requests.read_bytes().count(b"\n") >= 20)
         process.kill()
-    records = [json.loads(line) for line in requests.read_text().splitlines()]
-    assert len(records) >= 20
+    assert all(json.loads(line) for line in requests.read_text().splitlines())
 
 
 @pytest.mark.parametrize(

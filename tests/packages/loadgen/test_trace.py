@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from loadgen import Profile, ProfileError
 from loadgen.prompts.maker import PromptMaker
 from loadgen.schedule import make_schedule
 from loadgen.trace import Row, formats, read_trace
-from loadgen.workload import Trace
+from loadgen.workload import Lengths, Trace
 
 NS = 1_000_000_000
 
@@ -144,6 +145,8 @@ def test_recorded_lengths_are_asked_for_and_blocks_are_shared(
     schedule = make_schedule(profile)
     first, second = (PromptMaker(profile, schedule.rows).at(index) for index in (0, 1))
     assert (first.output_tokens, second.output_tokens) == (52, 26)
+    capped = replace(profile, outputs=Lengths(cap=30))
+    assert PromptMaker(capped, schedule.rows).at(0).output_tokens == 30
     words = [question.prompt.text.split() for question in (first, second)]
     assert [len(each) for each in words] == [1030, 1100]
     assert words[0][:1024] == words[1][:1024]  # blocks 46 and 47 of 512 tokens each
