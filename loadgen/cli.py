@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
+from types import ModuleType
 from typing import Any, NoReturn
 
 import uvloop
@@ -45,18 +46,19 @@ def _parser() -> argparse.ArgumentParser:
     )
     verbs = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    def verb(name: str, text: str, description: str, epilog: str) -> argparse.ArgumentParser:
+    def verb(name: str, text: str, words: ModuleType) -> argparse.ArgumentParser:
         return verbs.add_parser(
             name,
             help=text,
-            description=description,
-            epilog=epilog,
+            usage=words.USAGE,
+            description=words.DESCRIPTION,
+            epilog=words.EPILOG,
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
         )
 
-    run = verb("run", "put a load on a service", run_options.DESCRIPTION, run_options.EPILOG)
+    run = verb("run", "put a load on a service", run_options)
     run.set_defaults(command=run_load)
     run_options.add_run_options(run)
-    mock.add_mock(verb("mock", "play an LLM service", mock.DESCRIPTION, mock.EPILOG))
+    mock.add_mock(verb("mock", "play an LLM service", mock))
     return parser

@@ -192,7 +192,8 @@ class Issue:
         self.progress.finished(record)
 
     async def _show(self, start_ns: int) -> None:
-        total_s = self.profile.warmup_s + (self.schedule.duration_s or 0.0)
+        duration_s = self.schedule.duration_s
+        total_s = 0.0 if duration_s is None else self.profile.warmup_s + duration_s
         while True:
             await asyncio.sleep(1)
             self.progress.tick((self.clock.now_ns() - start_ns) / _NS, total_s)

@@ -66,11 +66,15 @@ class Counts:
             self._ttft_ms.append(record.response_ttft_ms)
 
     def line(self, elapsed_s: float, total_s: float) -> str:
-        """Write the state in one line; TTFT is the median of the last thousand."""
+        """Write the state in one line; TTFT is the median of the last thousand.
+
+        A load that ends by its count has no total, 0.
+        """
         median = quantile(sorted(self._ttft_ms), 0.5)
         ttft = "-" if median is None else f"{median:.0f} ms"
+        of = f"/{total_s:.0f}" if total_s else ""
         return (
-            f"{elapsed_s:.0f}/{total_s:.0f} s  sent {self._sent}  ok {self._ok}  "
+            f"{elapsed_s:.0f}{of} s  sent {self._sent}  ok {self._ok}  "
             f"failed {self._failed}  TTFT p50 {ttft}"
         )
 

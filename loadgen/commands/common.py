@@ -9,7 +9,8 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -81,13 +82,19 @@ class Stop:
             self.on_signal(signal.SIGTERM)
 
 
-def stop_on_signals() -> Stop:
-    """Return what SIGINT and SIGTERM set."""
+@contextmanager
+def stop_on_signals() -> Iterator[Stop]:
+    """Give what SIGINT and SIGTERM set; afterwards they do what they always do."""
     stop = Stop(asyncio.Event())
     loop = asyncio.get_running_loop()
-    for signal_number in (signal.SIGINT, signal.SIGTERM):
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    for signal_number in numbers:
         loop.add_signal_handler(signal_number, stop.on_signal, signal_number)
-    return stop
+    try:
+        yield stop
+    finally:
+        for signal_number in numbers:
+            loop.remove_signal_handler(signal_number)
 
 
 def watch_stdin(stop: Stop) -> None:

@@ -13,10 +13,11 @@ from loadgen.commands.common import EXIT_OK, checked, number, stop_on_signals
 from loadgen.mock.server import serve
 from loadgen.mock.settings import OPENAI_PROVIDERS, Fault, FaultRule, MockSettings, Pause
 
-DESCRIPTION = (
-    "Serve every provider's API (OpenAI's, text-generation-inference's, Triton's) and vLLM's "
-    "metrics without a model."
-)
+USAGE = "loadgen mock [option ...]"
+
+DESCRIPTION = """\
+Serve every provider's API (OpenAI's, text-generation-inference's, Triton's) and vLLM's metrics
+without a model."""
 
 EPILOG = """\
 examples:
@@ -75,10 +76,10 @@ def add_mock(parser: argparse.ArgumentParser) -> None:
 
 
 async def _mock(arguments: argparse.Namespace, console: Console) -> int:
-    stop = stop_on_signals()
     chosen = {field.name: getattr(arguments, field.name) for field in fields(MockSettings)}
     settings = MockSettings(**chosen | {"faults": tuple(arguments.faults)})
-    async with serve(settings, arguments.host, arguments.port) as url:
-        console.print(f"mock serves {settings.model} on {url}", markup=False, highlight=False)
-        await stop.event.wait()
+    with stop_on_signals() as stop:
+        async with serve(settings, arguments.host, arguments.port) as url:
+            console.print(f"mock serves {settings.model} on {url}", markup=False, highlight=False)
+            await stop.event.wait()
     return EXIT_OK

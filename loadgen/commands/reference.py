@@ -50,12 +50,17 @@ def add_reference(parser: argparse.ArgumentParser) -> None:
     """Add the options that are there for the reference tool's command lines alone."""
     add = parser.add_argument_group(
         "the reference tool's own",
-        "Its command lines work as they stand: -H, -m, -t, -u, -r, -p, -o, --qps and the like are "
-        "names of the options above. -H also brings its defaults: padding prompts of 512 tokens, "
-        "completions, no stream, temperature 1, the provider guessed. With --qps, -u and -r mean "
-        "nothing: no request waits for a user here.",
+        "Its command lines work as they stand; -m, -t, -u, -r, -p, -o and the like are above. -H\n"
+        "also brings its defaults: padding prompts of 512 tokens, completions, no stream,\n"
+        "temperature 1, the provider guessed. With --qps, -u and -r mean nothing: no request\n"
+        "waits for a user here.",
     ).add_argument
-    add("--qps-distribution", choices=ARRIVALS, help="as --arrivals")
+    add(
+        "--qps-distribution",
+        choices=ARRIVALS,
+        metavar="KIND",
+        help=f"as --arrivals: {', '.join(ARRIVALS)}",
+    )
     add("--burst", type=float, metavar="S", help="as --burst-every, with bursts of -u requests")
     add("--chat", dest="chat", action=argparse.BooleanOptionalAction, help="as --endpoint")
     for flags in _REFUSED:

@@ -19,6 +19,7 @@ from loadgen.client import open_session
 from loadgen.commands.common import (
     EXIT_INVALID,
     EXIT_OK,
+    Stop,
     stop_on_signals,
     watch_stdin,
 )
@@ -38,9 +39,13 @@ from rcalab_common.slo import Slo
 
 async def run_load(arguments: argparse.Namespace, console: Console) -> int:
     """Do what the options of ``run`` say; return the exit code."""
-    stop = stop_on_signals()
-    if arguments.stop_on_eof:
-        watch_stdin(stop)
+    with stop_on_signals() as stop:
+        if arguments.stop_on_eof:
+            watch_stdin(stop)
+        return await _run(arguments, console, stop)
+
+
+async def _run(arguments: argparse.Namespace, console: Console, stop: Stop) -> int:
     translate(arguments)
     api_key = _api_key(arguments.api_key_file)
     profile = await _complete(arguments, api_key)

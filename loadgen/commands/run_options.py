@@ -9,21 +9,22 @@ from pathlib import Path
 from typing import Any
 
 from loadgen.arrivals import ARRIVALS
-from loadgen.commands.common import checked, number, seconds
+from loadgen.commands.common import Add, checked, number, seconds
 from loadgen.commands.reference import add_reference
-from loadgen.curves import CURVES
+from loadgen.curves import CURVES, parse_curve
 from loadgen.profile import Profile, Timeouts
 from loadgen.prompts.spec import DATASETS, PROMPTS, Prompts
 from loadgen.provider import providers
-from loadgen.workload import LENGTHS, THINKING, TRACE_FORMATS, Api, ClosedLoop, Lengths
+from loadgen.workload import LENGTHS, THINKING, TRACE_FORMATS, Api, Lengths
 from rcalab_common.slo import Slo
 
 API_KEY_VARIABLE = "LOADGEN_API_KEY"
 
-DESCRIPTION = (
-    "Send requests by a schedule that is made before the first one and that no slow service "
-    "changes, or as users who wait for their answers; write requests.jsonl and summary.json."
-)
+USAGE = "loadgen run --url URL LOAD END [option ...]"
+
+DESCRIPTION = """\
+Send requests by a schedule that is made before the first one and that no slow service changes, or
+as users who wait for their answers; write requests.jsonl and summary.json."""
 
 EPILOG = f"""\
 examples:
@@ -34,7 +35,7 @@ examples:
     {API_KEY_VARIABLE}=... loadgen run --url https://llm.example --model m --rate 5 --duration 60 \\
       --slo-ttft-ms 500 --slo-latency-ms 3000 --strict --out results/load
   Poisson arrivals from 1 to 20 requests a second, over ten minutes:
-    loadgen run --url http://127.0.0.1:8000 --curve ramp:1,20@10m --arrivals poisson --duration 10m
+    loadgen run --url http://127.0.0.1:8000 --curve ramp:1,20@600 --arrivals poisson --duration 10m
   eight users who think for two seconds, in conversations of five turns:
     loadgen run --url http://127.0.0.1:8000 --users 8 --think 2 --turns 5 --duration 5m
   an hour of Azure's trace at ten times its speed, with prompts to the token:
@@ -79,7 +80,12 @@ def _add_service(parser: argparse.ArgumentParser) -> None:
         action=argparse.BooleanOptionalAction,
         help="take tokens as they are made (default: yes)",
     )
-    add("--temperature", type=float, metavar="T", help=f"(default: {api.temperature:g})")
+    add(
+        "--temperature",
+        type=float,
+        metavar="T",
+        help=f"of the sampling (default: {api.temperature:g})",
+    )
     add(
         "--logprobs",
         type=checked(_logprobs),
@@ -100,22 +106,14 @@ def _add_load(parser: argparse.ArgumentParser) -> None:
     )
     add = group.add_argument
     add("--rate", "--qps", type=float, metavar="R", help="requests per second")
-    add(
-        "--curve",
-        help=f"a rate that changes: {'; '.join(CURVES.values())}".replace("%", "%%"),
-    )
-    add(
-        "--arrivals",
-        choices=ARRIVALS,
-        default="constant",
-        help="distribution of the gaps, for --rate and --curve (default: %(default)s)",
-    )
+    add("--curve", type=checked(_curve), help=f"changing rate: {'; '.join(CURVES.values())}")
+    _choice(add, "--arrivals", choices=ARRIVALS, text="how the gaps of a rate or curve vary")
     number(add, "--burstiness", default=1.0, metavar="K", text="of gamma: below 1 is burstier")
     add("--burst-every", type=float, metavar="S", help="seconds between bursts")
     number(add, "--burst-size", default=1, metavar="N", text="requests of a burst")
     add("-u", "--users", type=int, metavar="N", help="users who wait for their answers")
     number(add, "--think", default=0.0, metavar="S", text="seconds between answer and request")
-    add("--thinking", choices=THINKING, default=ClosedLoop(users=1).thinking, help="(%(default)s)")
+    _choice(add, "--thinking", choices=THINKING, text="how that time varies")
     add(
         "-r",
         "--spawn-rate",
@@ -124,7 +122,7 @@ def _add_load(parser: argparse.ArgumentParser) -> None:
         help="users that start per second (default: all at random within the first)",
     )
     add("--trace", type=Path, metavar="FILE", help="recorded load to play again")
-    add("--trace-format", choices=TRACE_FORMATS, default="auto", help="(default: %(default)s)")
+    _choice(add, "--trace-format", choices=TRACE_FORMATS, text="whose trace it is")
     number(add, "--trace-speed", default=1.0, metavar="X", text="how much faster than recorded")
     add(
         "-t",
@@ -143,8 +141,14 @@ def _add_load(parser: argparse.ArgumentParser) -> None:
         help="load before it, not measured (default: 0)",
     )
     default: dict[str, Any] = {field.name: field.default for field in fields(Profile)}
-    number(add, "--seed", default=default["seed"], metavar="N", text="of everything random")
-    number(add, "--processes", default=1, metavar="N", text="that share the one schedule")
+    number(
+        add,
+        "--seed",
+        default=default["seed"],
+        metavar="N",
+        text="everything random follows from it",
+    )
+    number(add, "--processes", default=1, metavar="N", text="processes that share the one schedule")
 
 
 def _add_prompts(parser: argparse.ArgumentParser) -> None:
@@ -152,10 +156,15 @@ def _add_prompts(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("prompts and answers").add_argument
     add("-p", "--prompt-tokens", type=int, metavar="N", help="words of a prompt (default: 128)")
     add("--exact", action="store_true", help="make that tokens, calibrated on the service's count")
-    add("--prompts", choices=PROMPTS, help=f"(default: {own.kind})")
+    add(
+        "--prompts",
+        choices=PROMPTS,
+        metavar="KIND",
+        help=f"one of {', '.join(PROMPTS)} (default: {own.kind})",
+    )
     add("--prompt-text", metavar="TEXT", help="always this one; @FILE reads it from a file")
     add("--prompt-file", type=Path, metavar="FILE", help="prompts or conversations, JSON (Lines)")
-    add("--prompt-format", choices=DATASETS, default=own.format, help="(default: %(default)s)")
+    _choice(add, "--prompt-format", choices=DATASETS, text="what is in it")
     add("--prompt-chars", type=int, metavar="N", help="length of padding prompts in characters")
     add(
         "--prompt-randomize",
@@ -179,12 +188,12 @@ def _add_prompts(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="tokens to ask for, or their mean (default: 64)",
     )
-    add(
+    _choice(
+        add,
         "--output-distribution",
         "--max-tokens-distribution",
         choices=LENGTHS,
-        default=lengths.distribution,
-        help="(default: %(default)s)",
+        text="how their number varies",
     )
     number(
         add,
@@ -226,6 +235,22 @@ def _add_results(parser: argparse.ArgumentParser) -> None:
         help="append a row with the reference tool's columns to this CSV file",
     )
     add("--strict", action="store_true", help="exit with 3 if the run's own audit says invalid")
+
+
+def _choice(add: Add, *flags: str, choices: tuple[str, ...], text: str) -> None:
+    """Add an option for one of some words, of which the first is the default."""
+    add(
+        *flags,
+        choices=choices,
+        default=choices[0],
+        metavar="KIND",
+        help=f"{text}: {', '.join(choices)} (default: %(default)s)",
+    )
+
+
+def _curve(text: str) -> str:
+    parse_curve(text)
+    return text
 
 
 def _logprobs(text: str) -> int:

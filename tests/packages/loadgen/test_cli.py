@@ -7,6 +7,7 @@ import csv
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -16,7 +17,9 @@ from pathlib import Path
 
 import pytest
 
+from loadgen import cli
 from loadgen.cli import main
+from loadgen.commands import mock, run_options
 
 LOADGEN = [sys.executable, "-m", "loadgen"]
 RUN = ["--model", "mock", "--rate", "20", "--prompt-tokens", "8", "--output-tokens", "4"]
@@ -104,6 +107,13 @@ def children_of(process: subprocess.Popen[bytes]) -> list[Path]:
     return [Path("/proc", number) for number in listed.split()]
 
 
+def shares_in(requests: Path) -> set[int]:
+    """The shares, of three, that a file of records has something of."""
+    if not requests.exists():
+        return set()
+    return {json.loads(line)["index"] % 3 for line in requests.read_text().splitlines()}
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_no_process_of_a_run_outlives_its_leader(
     mock_url: str, tmp_path: Path, number: signal.Signals
@@ -115,14 +125,13 @@ def test_no_process_of_a_run_outlives_its_leader(
         stderr=subprocess.DEVNULL,
     ) as process:
         requests = tmp_path / "requests.jsonl"
-        wait_until(lambda: requests.exists() and requests.stat().st_size > 0)
+        wait_until(lambda: shares_in(requests) == {0, 1, 2})
         others = children_of(process)
         assert len(others) >= 2
         process.send_signal(number)
         wait_until(lambda: not any(other.exists() for other in others))
         assert process.wait(20) == (130 if number is signal.SIGINT else -signal.SIGKILL)
-    indices = {json.loads(line)["index"] % 3 for line in requests.read_text().splitlines()}
-    assert indices == {0, 1, 2}  # each process wrote its share, and whole lines
+    assert shares_in(requests) == {0, 1, 2}  # whole lines to the end
 
 
 def test_a_process_that_dies_ends_the_run_with_an_error(mock_url: str, tmp_path: Path) -> None:
@@ -283,6 +292,15 @@ def test_a_port_that_is_taken_is_one_line(
 ) -> None:
     assert exit_code("mock", "--port", mock_url.rsplit(":", 1)[1]) == 1
     assert "can't listen on 127.0.0.1" in capsys.readouterr().err
+
+
+def test_the_examples_of_the_help_are_command_lines() -> None:
+    parser = cli._parser()
+    for text in (run_options.EPILOG, mock.EPILOG):
+        lines = re.findall(r"loadgen (.*(?:\\\n.*)*)", text.split("exit codes")[0])
+        assert len(lines) >= 4
+        for line in lines:
+            parser.parse_args(shlex.split(line.replace("\\\n", " ")))
 
 
 @pytest.mark.parametrize("verb", ["run", "mock"])
