@@ -162,7 +162,9 @@ def test_options_are_ones_that_loadgen_takes() -> None:
     for name in ("slo", "timeouts", "prompts", "outputs", "bursts", "closed", "trace"):
         suboptions = load_benchmark.argument_spec()[name]["options"]
         params[name] = {key: spec.get("default", 1) for key, spec in suboptions.items()}
-    params.update(url="http://h", model="m", dest="/d", duration=1, rate=1, curve="steps:1@1", force=True)
+    params.update(
+        url="http://h", model="m", dest="/d", duration=1, rate=1, curve="steps:1@1", force=True
+    )
     parser.parse_args(load_benchmark.command_line(params)[5:])
     from loadgen.provider import providers
 
