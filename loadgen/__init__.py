@@ -5,17 +5,27 @@
 >>> result = await run(profile, Path("out"))
 """
 
+from loadgen.arrivals import Arrivals
 from loadgen.errors import LoadgenError, OutputError, ProfileError, TargetError
 from loadgen.profile import Profile, Timeouts
+from loadgen.prompts.spec import Prompts
 from loadgen.runner import Result, run
+from loadgen.workload import Api, Bursts, ClosedLoop, Lengths, Trace
 
 __all__ = [
+    "Api",
+    "Arrivals",
+    "Bursts",
+    "ClosedLoop",
+    "Lengths",
     "LoadgenError",
     "OutputError",
     "Profile",
     "ProfileError",
+    "Prompts",
     "Result",
     "TargetError",
     "Timeouts",
+    "Trace",
     "run",
 ]

@@ -24,7 +24,7 @@ INVALID_LAG_MS = 250.0
 """Lag (p99) from which the figures say more about the client than about the service."""
 
 DEGRADED_CPU, INVALID_CPU = 0.7, 0.95
-"""Share of one core: the client has one thread."""
+"""Share of one core: a process of the client has one thread."""
 
 
 class Verdict(StrEnum):
@@ -37,22 +37,39 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Audit:
-    """What the client measured of itself.
+    """What the client measured of itself, in one process or in several.
 
     Parameters
     ----------
     wall_s, cpu_s
-        Length of the run, and the CPU time of this process in it.
+        Length of the run, and the CPU time of its processes in it.
     loop_lag_ms
         How late the event loop woke a task, every 10 ms.
     own_errors
         Requests that failed for want of the client's own sockets.
+    busiest_cpu_s
+        CPU time of the busiest of several processes; ``None`` where there is one.
     """
 
     wall_s: float
     cpu_s: float
     loop_lag_ms: list[float]
     own_errors: int
+    busiest_cpu_s: float | None = None
+
+    def join(self, other: Audit) -> Audit:
+        """Put the books of two processes of one run together."""
+        busiest = max(
+            self.cpu_s if self.busiest_cpu_s is None else self.busiest_cpu_s,
+            other.cpu_s if other.busiest_cpu_s is None else other.busiest_cpu_s,
+        )
+        return Audit(
+            wall_s=max(self.wall_s, other.wall_s),
+            cpu_s=self.cpu_s + other.cpu_s,
+            loop_lag_ms=self.loop_lag_ms + other.loop_lag_ms,
+            own_errors=self.own_errors + other.own_errors,
+            busiest_cpu_s=busiest,
+        )
 
     def verdict(self, schedule_lag_p99_ms: float | None) -> tuple[Verdict, list[str]]:
         """Judge the run, with a reason for each doubt."""
@@ -64,7 +81,8 @@ class Audit:
             if lag_ms is not None and lag_ms > DEGRADED_LAG_MS:
                 level = Verdict.INVALID if lag_ms > INVALID_LAG_MS else Verdict.DEGRADED
                 doubts.append((level, f"{name} {lag_ms:.0f} ms late (p99)"))
-        share = self.cpu_s / self.wall_s if self.wall_s > 0 else 0.0
+        cpu_s = self.cpu_s if self.busiest_cpu_s is None else self.busiest_cpu_s
+        share = cpu_s / self.wall_s if self.wall_s > 0 else 0.0
         if share > DEGRADED_CPU:
             level = Verdict.INVALID if share > INVALID_CPU else Verdict.DEGRADED
             doubts.append((level, f"the client used {share:.0%} of a core"))

@@ -13,13 +13,13 @@ from itertools import pairwise
 import aiohttp
 from aiohttp.http import HttpProcessingError
 
+from loadgen.identity import Identity
 from loadgen.outcomes import Outcome
 from loadgen.profile import Profile, Timeouts
-from loadgen.prompts import Identity
 from loadgen.provider import Provider, Reading
 from loadgen.records import Record
 
-REPLICA_HEADERS = ("x-replica", "x-served-by")
+REPLICA_HEADERS = ("x-replica", "x-served-by", "x-pod-name", "x-backend", "x-upstream-addr")
 """Response headers that name the replica, the first one found counts."""
 
 MAX_BODY_BYTES = 16 << 20
@@ -36,14 +36,24 @@ _KEEPALIVE_S = 3.0
 
 
 class Clock:
-    """UTC nanoseconds that never step: the wall clock once, the monotonic clock from then on."""
+    """UTC nanoseconds that never step: the wall clock once, the monotonic clock from then on.
 
-    def __init__(self) -> None:
-        self._offset_ns = time.time_ns() - time.monotonic_ns()
+    Parameters
+    ----------
+    offset_ns
+        Wall clock less monotonic clock, from another process of the same run; else it is taken now.
+    """
+
+    def __init__(self, offset_ns: int | None = None) -> None:
+        self.offset_ns = time.time_ns() - time.monotonic_ns() if offset_ns is None else offset_ns
 
     def now_ns(self) -> int:
         """Return the time."""
-        return time.monotonic_ns() + self._offset_ns
+        return time.monotonic_ns() + self.offset_ns
+
+    def stepped_ns(self) -> int:
+        """Return how far the wall clock has gone away from this one."""
+        return time.time_ns() - self.now_ns()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +79,51 @@ class _Exchange:
     failure: tuple[Outcome, str] | None = None
 
 
+class _Patience:
+    """Ends an exchange that is silent for too long.
+
+    It looks when the silence could be over and not at each piece: a timer that is set anew for
+    each of them costs more than taking the piece.
+
+    Parameters
+    ----------
+    waits
+        Gives ``first_byte_s`` and ``stall_s``.
+    clock
+        The one that the pieces are timed by.
+    exchange
+        What is watched.
+    """
+
+    def __init__(self, waits: Timeouts, clock: Clock, exchange: _Exchange) -> None:
+        self._waits, self._clock, self._exchange = waits, clock, exchange
+        self._loop = asyncio.get_running_loop()
+        self._handle: asyncio.TimerHandle | None = None
+        self._limit: asyncio.Timeout | None = None
+        self.lost = False
+
+    def watch(self, limit: asyncio.Timeout) -> None:
+        """Begin; ``limit`` is made to expire."""
+        self._limit = limit
+        self._look()
+
+    def rest(self) -> None:
+        """End."""
+        if self._handle is not None:
+            self._handle.cancel()
+
+    def _look(self) -> None:
+        chunks, waits = self._exchange.chunks, self._waits
+        since_ns = chunks[-1][0] if chunks else self._exchange.sent_ns
+        wait_s = waits.stall_s if chunks else waits.first_byte_s
+        left_s = wait_s - (self._clock.now_ns() - since_ns) / 1e9
+        if left_s > 0:
+            self._handle = self._loop.call_later(left_s, self._look)
+        elif self._limit is not None and not self._limit.expired():
+            self.lost = True
+            self._limit.reschedule(self._loop.time())
+
+
 @dataclass(slots=True)
 class Client:
     """Sends requests over one session and turns each into a record; no answer ends a run.
@@ -92,6 +147,11 @@ class Client:
     secret: str | None
     stopping: Callable[[], bool]
     own_errors: int = 0
+    url: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        profile = self.profile
+        self.url = profile.base_url + self.provider.path(profile.model, profile.api)
 
     async def perform(self, request: Request) -> Record:
         """Send one request and return its record; cancelling this returns a record too."""
@@ -111,13 +171,12 @@ class Client:
 
     async def _exchange(self, request: Request, exchange: _Exchange) -> None:
         waits = self.profile.timeouts
-        loop = asyncio.get_running_loop()
-        start = loop.time()
-        latest = start + waits.total_s
+        patience = _Patience(waits, self.clock, exchange)
         try:
-            async with asyncio.timeout_at(min(start + waits.first_byte_s, latest)) as limit:
+            async with asyncio.timeout(waits.total_s) as limit:
+                patience.watch(limit)
                 async with self.session.post(
-                    self.profile.base_url + self.provider.path,
+                    self.url,
                     data=request.body,
                     headers={
                         "traceparent": request.identity.traceparent,
@@ -133,7 +192,6 @@ class Client:
                         if exchange.size > MAX_BODY_BYTES:
                             exchange.failure = _TOO_LONG
                             return
-                        limit.reschedule(min(loop.time() + waits.stall_s, latest))
         except TimeoutError as error:
             if isinstance(error, aiohttp.ConnectionTimeoutError):
                 exchange.failure = (
@@ -142,11 +200,17 @@ class Client:
                 )
             else:
                 exchange.failure = _timed_out(
-                    waits, answered=bool(exchange.chunks), total=limit.when() == latest
+                    waits, answered=bool(exchange.chunks), total=not patience.lost
                 )
+        finally:
+            patience.rest()
 
     def _record(self, request: Request, exchange: _Exchange, now_ns: int) -> Record:
-        reading = self.provider.read(exchange.chunks) if _is_ok(exchange.status) else None
+        reading = (
+            self.provider.read(exchange.chunks, self.profile.api)
+            if _is_ok(exchange.status)
+            else None
+        )
         outcome, error = _verdict(exchange, reading)
         success = outcome is Outcome.SUCCESS
         first = reading.first_token_ns if reading else None
@@ -174,7 +238,7 @@ class Client:
             response_latency_ms=_ms(request.scheduled_ns, finished),
             service_ttft_ms=_ms(exchange.sent_ns, first),
             service_latency_ms=_ms(exchange.sent_ns, finished),
-            tpot_ms=_tpot_ms(first, last, tokens),
+            tpot_ms=_tpot_ms(first, last, tokens) if self.profile.api.stream else None,
             max_gap_ms=_max_gap_ms(exchange.chunks),
             replica=exchange.replica,
         )
@@ -214,7 +278,8 @@ def _is_ok(status: int | None) -> bool:
 
 def _verdict(exchange: _Exchange, reading: Reading | None) -> tuple[Outcome, str | None]:
     """Weigh transport against content: a whole answer is a success whatever came after it."""
-    if reading is not None and reading.outcome in (Outcome.SUCCESS, Outcome.INBAND_ERROR):
+    decided = (Outcome.SUCCESS, Outcome.INBAND_ERROR)
+    if reading is not None and reading.outcome in decided and not reading.implied_end:
         return reading.outcome, reading.error
     if exchange.failure is not None:
         return exchange.failure

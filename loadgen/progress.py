@@ -11,11 +11,22 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from loadgen.records import Record
 from loadgen.stats import quantile
 
 _PLAIN_EVERY_S = 10.0
 _RECENT = 1000
+
+
+class Ended(Protocol):
+    """What progress needs to know of a request that came to its end."""
+
+    @property
+    def success(self) -> bool:
+        """Whether the whole answer came."""
+
+    @property
+    def response_ttft_ms(self) -> float | None:
+        """Time to the first token, from the intended send."""
 
 
 class Progress(Protocol):
@@ -24,7 +35,7 @@ class Progress(Protocol):
     def sent(self) -> None:
         """One more request was sent."""
 
-    def finished(self, record: Record) -> None:
+    def finished(self, record: Ended) -> None:
         """One more request came to its end."""
 
     def tick(self, elapsed_s: float, total_s: float) -> None:
@@ -45,7 +56,7 @@ class Counts:
         """Count a request that was sent."""
         self._sent += 1
 
-    def finished(self, record: Record) -> None:
+    def finished(self, record: Ended) -> None:
         """Count a request that came to its end."""
         if record.success:
             self._ok += 1
@@ -55,11 +66,15 @@ class Counts:
             self._ttft_ms.append(record.response_ttft_ms)
 
     def line(self, elapsed_s: float, total_s: float) -> str:
-        """Write the state in one line; TTFT is the median of the last thousand."""
+        """Write the state in one line; TTFT is the median of the last thousand.
+
+        A load that ends by its count has no total, 0.
+        """
         median = quantile(sorted(self._ttft_ms), 0.5)
         ttft = "-" if median is None else f"{median:.0f} ms"
+        of = f"/{total_s:.0f}" if total_s else ""
         return (
-            f"{elapsed_s:.0f}/{total_s:.0f} s  sent {self._sent}  ok {self._ok}  "
+            f"{elapsed_s:.0f}{of} s  sent {self._sent}  ok {self._ok}  "
             f"failed {self._failed}  TTFT p50 {ttft}"
         )
 

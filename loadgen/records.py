@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,8 @@ from loadgen.errors import OutputError
 from loadgen.outcomes import Outcome
 
 WARMUP, MEASURED = "warmup", "measured"
+
+_BUFFER_BYTES = 1 << 18
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,10 +60,14 @@ class Record:
 class RecordWriter:
     """Appends records to a JSON Lines file; :meth:`flush` hands them to the system.
 
+    Whole lines are appended by single writes, so that several processes can share the file.
+
     Parameters
     ----------
     path
-        The file; it is replaced.
+        The file.
+    replace
+        Empty it first.
 
     Raises
     ------
@@ -68,10 +75,13 @@ class RecordWriter:
         If the file can't be written, at any time.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, replace: bool = True) -> None:
         self._path = path
+        self._lines: list[bytes] = []
+        self._size = 0
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
         try:
-            self._file = path.open("wb")
+            self._file = os.open(path, flags | (os.O_TRUNC if replace else 0), 0o644)
         except OSError as error:
             raise self._error(error) from error
 
@@ -85,21 +95,25 @@ class RecordWriter:
         trace: TracebackType | None,
     ) -> None:
         try:
-            self._file.close()
-        except OSError as failed:
-            raise self._error(failed) from failed
+            if not isinstance(error, OutputError):
+                self.flush()
+        finally:
+            os.close(self._file)
 
     def write(self, record: Record) -> None:
         """Append one record."""
-        try:
-            self._file.write(orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE))
-        except OSError as error:
-            raise self._error(error) from error
+        line = orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE)
+        self._lines.append(line)
+        self._size += len(line)
+        if self._size > _BUFFER_BYTES:
+            self.flush()
 
     def flush(self) -> None:
         """Make what was written outlive this process."""
+        lines, self._lines, self._size = b"".join(self._lines), [], 0
         try:
-            self._file.flush()
+            while lines:
+                lines = lines[os.write(self._file, lines) :]
         except OSError as error:
             raise self._error(error) from error
 

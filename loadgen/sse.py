@@ -5,6 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+DONE = b"[DONE]"
+"""Data of OpenAI's last event."""
+
 
 def events(chunks: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:
     """Yield each event's data with the arrival time of the piece that completed it.
@@ -38,5 +41,5 @@ def events(chunks: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:
                 data = []
     if rest.startswith(b"data:"):
         data.append(rest[5:].strip())
-    if data == [b"[DONE]"]:
+    if data == [DONE]:
         yield arrival_ns, data[0]

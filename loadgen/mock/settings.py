@@ -9,10 +9,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from loadgen.checks import check_choice
 from loadgen.errors import ProfileError
 
 FAULT_HEADER = "x-mock-fault"
 """Request header that asks for a fault by its name."""
+
+OPENAI_PROVIDERS = ("vllm", "openai", "anyscale", "together", "fireworks")
 
 SLOW_FACTOR = 10.0
 """How much longer everything takes with the fault ``slow``."""
@@ -115,6 +118,11 @@ class MockSettings:
         Tokens that the key-value cache holds, for its usage metric.
     max_tokens
         Most tokens of one answer.
+    template_tokens, split_above
+        What the mock's tokenizer adds to every prompt, and the length in letters above which a word
+        is two tokens (0: never).
+    provider
+        Which of the services with OpenAI's API to be like; the other APIs are always there.
     metrics_prefix
         In front of vLLM's metric names: ``vllm:``, or ``ray_vllm_`` as under Ray.
     replica
@@ -138,6 +146,9 @@ class MockSettings:
     cpu_ms_per_token: float = 0.0
     kv_tokens: int = 65_536
     max_tokens: int = 4_096
+    template_tokens: int = 0
+    split_above: int = 0
+    provider: str = "vllm"
     metrics_prefix: str = "vllm:"
     replica: str | None = None
     faults: tuple[FaultRule, ...] = ()
@@ -149,6 +160,10 @@ class MockSettings:
             value = getattr(self, name)
             if not (math.isfinite(value) and value >= 0):
                 raise ProfileError(f"{name} must be a number of at least 0, got {value!r}")
+        for name in ("template_tokens", "split_above"):
+            if getattr(self, name) < 0:
+                raise ProfileError(f"{name} must be at least 0, got {getattr(self, name)!r}")
+        check_choice("provider", self.provider, OPENAI_PROVIDERS)
         for name in ("max_concurrency", "kv_tokens", "max_tokens"):
             if getattr(self, name) < 1:
                 raise ProfileError(f"{name} must be at least 1, got {getattr(self, name)!r}")

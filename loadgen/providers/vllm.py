@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""vLLM's own chat: OpenAI's, with answers of exactly the asked length."""
+"""vLLM's own server: OpenAI's API, with answers of exactly the asked length."""
 
 from __future__ import annotations
 
-from loadgen.providers.openai import OpenAIChat
+from loadgen.openai_family import OpenAIFamily
 
-PROVIDER = OpenAIChat("vllm", extra={"ignore_eos": True})
+PROVIDER = OpenAIFamily("vllm", own_keys=lambda _ask: {"ignore_eos": True})

@@ -10,8 +10,9 @@ module: load_benchmark
 short_description: Put a load on an LLM service and record every request
 version_added: 0.1.0
 description:
-  - Sends streaming chat requests at a constant rate, each at its own time however slow the service
-    gets, by way of the Python package C(loadgen).
+  - Sends requests by a schedule that is made first and that no slow service changes (O(rate),
+    O(curve), O(bursts), O(trace)), or as users who wait for their answers (O(closed)), by way of
+    the Python package C(loadgen).
   - Writes C(requests.jsonl) (one record for each request, while the load runs) and C(summary.json)
     into O(dest).
   - The load is a process of its own. It ends, its records kept, when this module ends for whatever
@@ -39,25 +40,157 @@ options:
     type: str
     required: true
   rate:
-    description: Requests per second.
+    description:
+      - Requests per second.
+      - Give one of O(rate), O(curve), O(bursts), O(closed) and O(trace).
     type: float
-    required: true
+  curve:
+    description:
+      - A rate that changes with time.
+      - One of C(ramp:FROM,TO@SECONDS), C(steps:RATE,RATE,...@SECONDS),
+        C(sine:MEAN,AMPLITUDE@PERIOD) and C(piecewise:SECOND=RATE,SECOND=RATE,...).
+    type: str
+  arrivals:
+    description: How the gaps between requests are distributed, for O(rate) and O(curve).
+    type: str
+    choices: [constant, uniform, poisson, gamma]
+    default: constant
+  burstiness:
+    description: Shape of V(gamma). 1 is V(poisson), less comes in bursts.
+    type: float
+    default: 1
+  bursts:
+    description: Requests that come all at once, again and again.
+    type: dict
+    suboptions:
+      every:
+        description: Seconds between bursts.
+        type: float
+        required: true
+      size:
+        description: Requests of each.
+        type: int
+        default: 1
+  closed:
+    description: Users who each wait for an answer, think, and ask again.
+    type: dict
+    suboptions:
+      users:
+        description: How many.
+        type: int
+        required: true
+      think:
+        description: Mean time between an answer and the next request, in seconds.
+        type: float
+        default: 0
+      thinking:
+        description: How that time is distributed.
+        type: str
+        choices: [constant, exponential]
+        default: constant
+      spawn_rate:
+        description: Users that start per second. Without it, all start within the first one.
+        type: float
+  trace:
+    description: A recorded load to play again, with its times and lengths.
+    type: dict
+    suboptions:
+      path:
+        description: The file, on the host on which the module runs.
+        type: path
+        required: true
+      format:
+        description: Whose trace it is.
+        type: str
+        choices: [auto, azure, burstgpt, mooncake]
+        default: auto
+      speed:
+        description: How much faster than recorded.
+        type: float
+        default: 1
   duration:
-    description: Length of the measured load, in seconds.
+    description:
+      - Length of the measured load, in seconds.
+      - Give it, or O(requests), or both, of which the first counts. O(trace) has an end of its own.
     type: float
-    required: true
+  requests:
+    description: Measured requests after which the load ends.
+    type: int
   warmup:
     description: Length of the load before it that is not measured, in seconds.
     type: float
     default: 0
   prompt_tokens:
-    description: Words of a prompt, about its tokens.
+    description: Words of a prompt, about its tokens, or exactly so many with O(prompts.exact).
     type: int
     default: 128
+  prompts:
+    description: Where prompts come from. Random words, unless there is something else here.
+    type: dict
+    default: {}
+    suboptions:
+      exact:
+        description: Calibrate the length on the service's own count of tokens, before the run.
+        type: bool
+        default: false
+      shared_tokens:
+        description: Tokens of a prefix that prompts share.
+        type: int
+        default: 0
+      groups:
+        description: How many such prefixes there are.
+        type: int
+        default: 1
+      zipf:
+        description: How unevenly they are used. 0 is evenly.
+        type: float
+        default: 0
+      turns:
+        description: Requests of a conversation, each with those before it in its prompt.
+        type: int
+        default: 1
+      file:
+        description: File of prompts or conversations, JSON Lines or ShareGPT's JSON.
+        type: path
   output_tokens:
-    description: Tokens to ask for.
+    description: Tokens to ask for, or their mean.
     type: int
     default: 64
+  outputs:
+    description: How the number of tokens to ask for is distributed.
+    type: dict
+    default: {}
+    suboptions:
+      distribution:
+        description: The distribution.
+        type: str
+        choices: [constant, uniform, exponential, normal]
+        default: constant
+      range:
+        description: Relative width of V(uniform) and V(normal).
+        type: float
+        default: 0.3
+      cap:
+        description: Most tokens to ask for.
+        type: int
+  provider:
+    description: The service's dialect.
+    type: str
+    choices: [anyscale, fireworks, openai, tgi, together, triton-generate, triton-infer, vllm]
+    default: vllm
+  endpoint:
+    description: Which of the provider's endpoints, where it has both.
+    type: str
+    choices: [chat, completions]
+    default: chat
+  stream:
+    description: Take tokens as they are made.
+    type: bool
+    default: true
+  processes:
+    description: How many processes send. Each takes its share of the one schedule.
+    type: int
+    default: 1
   seed:
     description: Prompts, identifiers and schedule follow from it.
     type: int
@@ -141,6 +274,27 @@ EXAMPLES = r"""
       latency_ms: 4000
     dest: results/first/cpu/run-01/load
 
+- name: Poisson arrivals from 1 to 20 requests a second
+  rcalab.llm.load_benchmark:
+    url: http://10.77.0.1:8080
+    model: tiny
+    curve: ramp:1,20@600
+    arrivals: poisson
+    duration: 600
+    dest: results/ramp
+
+- name: Eight users in conversations of five turns
+  rcalab.llm.load_benchmark:
+    url: http://10.77.0.1:8080
+    model: tiny
+    closed:
+      users: 8
+      think: 2
+    prompts:
+      turns: 5
+    duration: 300
+    dest: results/users
+
 - name: Load that runs while the next tasks break something
   rcalab.llm.load_benchmark:
     url: http://10.77.0.1:8080
@@ -198,15 +352,102 @@ except ImportError:
     LOADGEN_ERROR = traceback.format_exc()
 
 
+LOADS = ("rate", "curve", "bursts", "closed", "trace")
+
+
 def argument_spec() -> dict[str, Any]:
     return {
         "url": {"type": "str", "required": True},
         "model": {"type": "str", "required": True},
-        "rate": {"type": "float", "required": True},
-        "duration": {"type": "float", "required": True},
+        "rate": {"type": "float"},
+        "curve": {"type": "str"},
+        "arrivals": {
+            "type": "str",
+            "default": "constant",
+            "choices": ["constant", "uniform", "poisson", "gamma"],
+        },
+        "burstiness": {"type": "float", "default": 1},
+        "bursts": {
+            "type": "dict",
+            "options": {
+                "every": {"type": "float", "required": True},
+                "size": {"type": "int", "default": 1},
+            },
+        },
+        "closed": {
+            "type": "dict",
+            "options": {
+                "users": {"type": "int", "required": True},
+                "think": {"type": "float", "default": 0},
+                "thinking": {
+                    "type": "str",
+                    "default": "constant",
+                    "choices": ["constant", "exponential"],
+                },
+                "spawn_rate": {"type": "float"},
+            },
+        },
+        "trace": {
+            "type": "dict",
+            "options": {
+                "path": {"type": "path", "required": True},
+                "format": {
+                    "type": "str",
+                    "default": "auto",
+                    "choices": ["auto", "azure", "burstgpt", "mooncake"],
+                },
+                "speed": {"type": "float", "default": 1},
+            },
+        },
+        "duration": {"type": "float"},
+        "requests": {"type": "int"},
         "warmup": {"type": "float", "default": 0},
         "prompt_tokens": {"type": "int", "default": 128, "no_log": False},
+        "prompts": {
+            "type": "dict",
+            "default": {},
+            "apply_defaults": True,
+            "options": {
+                "exact": {"type": "bool", "default": False},
+                "shared_tokens": {"type": "int", "default": 0, "no_log": False},
+                "groups": {"type": "int", "default": 1},
+                "zipf": {"type": "float", "default": 0},
+                "turns": {"type": "int", "default": 1},
+                "file": {"type": "path"},
+            },
+        },
         "output_tokens": {"type": "int", "default": 64, "no_log": False},
+        "outputs": {
+            "type": "dict",
+            "default": {},
+            "apply_defaults": True,
+            "options": {
+                "distribution": {
+                    "type": "str",
+                    "default": "constant",
+                    "choices": ["constant", "uniform", "exponential", "normal"],
+                },
+                "range": {"type": "float", "default": 0.3},
+                "cap": {"type": "int"},
+            },
+        },
+        "provider": {
+            "type": "str",
+            "default": "vllm",
+            "choices": [
+                "anyscale",
+                "fireworks",
+                "openai",
+                "tgi",
+                "together",
+                "triton-generate",
+                "triton-infer",
+                "vllm",
+            ],
+        },
+        "endpoint": {"type": "str", "default": "chat", "choices": ["chat", "completions"]},
+        "stream": {"type": "bool", "default": True},
+        "processes": {"type": "int", "default": 1},
         "seed": {"type": "int", "default": 0},
         "slo": {
             "type": "dict",
@@ -242,12 +483,24 @@ def command_line(params: dict[str, Any]) -> list[str]:
     options = {
         "--url": params["url"],
         "--model": params["model"],
-        "--rate": params["rate"],
+        **load_options(params),
         "--duration": params["duration"],
+        "--requests": params["requests"],
         "--warmup": params["warmup"],
         "--prompt-tokens": params["prompt_tokens"],
+        "--shared-tokens": params["prompts"]["shared_tokens"],
+        "--prefix-groups": params["prompts"]["groups"],
+        "--zipf": params["prompts"]["zipf"],
+        "--turns": params["prompts"]["turns"],
+        "--prompt-file": params["prompts"]["file"],
         "--output-tokens": params["output_tokens"],
+        "--output-distribution": params["outputs"]["distribution"],
+        "--output-range": params["outputs"]["range"],
+        "--output-cap": params["outputs"]["cap"],
         "--seed": params["seed"],
+        "--provider": params["provider"],
+        "--endpoint": params["endpoint"],
+        "--processes": params["processes"],
         "--slo-ttft-ms": params["slo"]["ttft_ms"],
         "--slo-latency-ms": params["slo"]["latency_ms"],
         "--slo-target": params["slo"]["target"],
@@ -260,15 +513,48 @@ def command_line(params: dict[str, Any]) -> list[str]:
         "--out": params["dest"],
         "--api-key-file": params["api_key_file"],
     }
+    flags = {
+        "--exact": params["prompts"]["exact"],
+        "--no-stream": not params["stream"],
+        "--force": params["force"],
+    }
     # -P: a folder called `loadgen` where the task happens to run is not the package.
     command = [sys.executable, "-P", "-m", "loadgen", "run", "--stop-on-eof"]
     # One word each, so that no value is taken for an option.
     command += [f"{name}={value}" for name, value in options.items() if value is not None]
-    return command + (["--force"] if params["force"] else [])
+    return command + [name for name, wanted in flags.items() if wanted]
+
+
+def load_options(params: dict[str, Any]) -> dict[str, Any]:
+    """Return the options that say where the load comes from."""
+    options = {
+        "--rate": params["rate"],
+        "--curve": params["curve"],
+        "--arrivals": params["arrivals"],
+        "--burstiness": params["burstiness"],
+    }
+    if params["bursts"] is not None:
+        options["--burst-every"] = params["bursts"]["every"]
+        options["--burst-size"] = params["bursts"]["size"]
+    if params["closed"] is not None:
+        options["--users"] = params["closed"]["users"]
+        options["--think"] = params["closed"]["think"]
+        options["--thinking"] = params["closed"]["thinking"]
+        options["--spawn-rate"] = params["closed"]["spawn_rate"]
+    if params["trace"] is not None:
+        options["--trace"] = params["trace"]["path"]
+        options["--trace-format"] = params["trace"]["format"]
+        options["--trace-speed"] = params["trace"]["speed"]
+    return options
 
 
 def main() -> None:
-    module = AnsibleModule(argument_spec=argument_spec(), supports_check_mode=True)
+    module = AnsibleModule(
+        argument_spec=argument_spec(),
+        supports_check_mode=True,
+        mutually_exclusive=[LOADS],
+        required_one_of=[LOADS, ("duration", "requests", "trace")],
+    )
     if LOADGEN_ERROR is not None:
         module.fail_json(
             msg=missing_required_lib("rcalab-llm[load]")

@@ -22,7 +22,7 @@ QUICK: dict[str, Any] = {
     "prompt_tokens": 8,
     "output_tokens": 6,
     "drain_s": 5.0,
-    "timeouts": Timeouts(connect_s=2, first_byte_s=1.5, stall_s=1.0, total_s=10),
+    "timeouts": Timeouts(connect_s=5, first_byte_s=3, stall_s=2, total_s=15),
 }
 
 

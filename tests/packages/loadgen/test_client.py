@@ -11,8 +11,8 @@ import pytest
 
 from loadgen import Profile, Timeouts
 from loadgen.client import Client, Clock, Request, open_session
+from loadgen.identity import identity
 from loadgen.outcomes import Outcome
-from loadgen.prompts import identity
 from loadgen.provider import providers
 from loadgen.records import Record
 
@@ -27,7 +27,7 @@ def ask(profile: Profile) -> Any:
         async with open_session(profile.timeouts, None) as session:
             clock = Clock()
             client = Client(
-                session, profile, providers()["openai"], clock, None, stopping=lambda: False
+                session, profile, providers()[profile.provider], clock, None, stopping=lambda: False
             )
             return await client.perform(
                 Request(
@@ -43,7 +43,10 @@ def ask(profile: Profile) -> Any:
 
 
 def answer_with(
-    quick: Callable[..., Profile], *pieces: bytes | float, timeouts: Timeouts | None = None
+    quick: Callable[..., Profile],
+    *pieces: bytes | float,
+    timeouts: Timeouts | None = None,
+    provider: str = "openai",
 ) -> Record:
     """Send the pieces (numbers are seconds of silence), close, and return the client's record."""
 
@@ -66,7 +69,9 @@ def answer_with(
         async with server:
             port = server.sockets[0].getsockname()[1]
             changes = {"timeouts": timeouts} if timeouts else {}
-            record: Record = await ask(quick(f"http://127.0.0.1:{port}", **changes))
+            record: Record = await ask(
+                quick(f"http://127.0.0.1:{port}", provider=provider, **changes)
+            )
             return record
 
     return asyncio.run(main())
@@ -120,6 +125,17 @@ def test_a_success_ends_with_its_terminal_frame_not_with_the_silence_after_it(
     record = answer_with(quick, HEAD + b"\r\n" + TOKEN + DONE, 5.0, timeouts=waits)
     assert record.service_latency_ms is not None
     assert record.service_latency_ms < 300
+
+
+def test_a_stream_without_a_last_frame_is_whole_only_if_its_http_answer_is(
+    quick: Callable[..., Profile],
+) -> None:
+    """Triton marks no end where the backend says nothing of it."""
+    text = b'data: {"text_output": "a"}\n\n'
+    whole = HEAD + b"content-length: %d\r\n\r\n" % len(text) + text
+    cut = HEAD + b"content-length: 999\r\n\r\n" + text
+    for answer, outcome in ((whole, Outcome.SUCCESS), (cut, Outcome.RESET_MIDSTREAM)):
+        assert answer_with(quick, answer, provider="triton-generate").outcome == outcome
 
 
 @pytest.mark.parametrize(

@@ -95,7 +95,7 @@ def test_the_metrics_are_vllms_and_add_up(with_mock: WithMock, prefix: str) -> N
     assert after[f"{prefix}request_success_total"] == 3
     for name in ("num_requests_running", "num_requests_waiting", "kv_cache_usage_perc"):
         assert after[prefix + name] == 0
-    assert after[f"{prefix}time_to_first_token_seconds_sum"] == pytest.approx(0.015, abs=0.02)
+    assert after[f"{prefix}time_to_first_token_seconds_sum"] >= 0.015
 
 
 def test_what_does_not_fit_waits_in_line(with_mock: WithMock) -> None:
@@ -103,18 +103,18 @@ def test_what_does_not_fit_waits_in_line(with_mock: WithMock) -> None:
         order: list[int] = []
 
         async def one(number: int) -> None:
-            await asyncio.sleep(number * 0.02)
+            await asyncio.sleep(number * 0.05)
             await post(url, CHAT | {"max_tokens": 2})
             order.append(number)
 
         async with asyncio.TaskGroup() as group:
             for number in range(3):
                 group.create_task(one(number))
-            await asyncio.sleep(0.08)
+            await asyncio.sleep(0.3)
             seen = await metrics(url)
         return order, seen
 
-    order, seen = with_mock(body, ttft_ms=100, max_concurrency=1)
+    order, seen = with_mock(body, ttft_ms=500, max_concurrency=1)
     assert order == [0, 1, 2]
     assert seen["vllm:num_requests_running"] == 1
     assert seen["vllm:num_requests_waiting"] == 2

@@ -12,9 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadgen.outcomes import Outcome
-from loadgen.provider import Reading, providers
+from loadgen.prompts.spec import Message, Prompt
+from loadgen.provider import Ask, Reading, providers
+from loadgen.workload import Api
 
 PROVIDER = providers()["openai"]
+STREAM = Api()
+PROMPT = Prompt((Message("user", "p"),))
 DONE = "data: [DONE]\n\n"
 
 
@@ -33,7 +37,7 @@ USAGE = frame({"choices": [], "usage": {"prompt_tokens": 7, "completion_tokens":
 
 def read(*pieces: str) -> Reading:
     """Read pieces that arrive at 1, 2, 3, ... ns."""
-    return PROVIDER.read([(at, piece.encode()) for at, piece in enumerate(pieces, start=1)])
+    return PROVIDER.read([(at, piece.encode()) for at, piece in enumerate(pieces, start=1)], STREAM)
 
 
 def test_a_whole_stream() -> None:
@@ -105,17 +109,17 @@ def test_it_does_not_matter_where_the_pieces_are_cut(cuts: list[int]) -> None:
     whole = (ROLE + TOKEN * 3 + USAGE + DONE).replace("\n", "\r\n").encode()
     bounds = [0, *sorted(cut for cut in set(cuts) if cut < len(whole)), len(whole)]
     pieces = [(1, whole[a:b]) for a, b in pairwise(bounds)]
-    assert PROVIDER.read(pieces) == PROVIDER.read([(1, whole)])
+    assert PROVIDER.read(pieces, STREAM) == PROVIDER.read([(1, whole)], STREAM)
 
 
 @given(st.lists(st.binary(max_size=60), max_size=8))
 def test_no_bytes_at_all_raise(pieces: list[bytes]) -> None:
-    PROVIDER.read([(at, b"data: " + piece + b"\n\n") for at, piece in enumerate(pieces)])
+    PROVIDER.read([(at, b"data: " + piece + b"\n\n") for at, piece in enumerate(pieces)], STREAM)
 
 
 def test_vllm_asks_for_answers_of_full_length() -> None:
-    asked = {"model": "m", "prompt": "p", "output_tokens": 9}
-    body = json.loads(providers()["vllm"].body(**asked))
+    asked = Ask(model="m", prompt=PROMPT, output_tokens=9, api=STREAM)
+    body = json.loads(providers()["vllm"].body(asked))
     assert (body["ignore_eos"], body["max_tokens"], body["stream"]) == (True, 9, True)
     assert body["stream_options"] == {"include_usage": True}
-    assert "ignore_eos" not in json.loads(PROVIDER.body(**asked))
+    assert "ignore_eos" not in json.loads(PROVIDER.body(asked))

@@ -17,7 +17,7 @@ from jsonschema import Draft202012Validator
 from loadgen import OutputError, Profile, ProfileError, TargetError, Timeouts, run
 from loadgen.mock.server import serve
 from loadgen.mock.settings import FaultRule, MockSettings, Pause
-from loadgen.schedule import constant_rate
+from loadgen.schedule import make_schedule
 
 NS = 1_000_000_000
 Load = Callable[..., Any]
@@ -68,7 +68,7 @@ def test_a_stalled_server_does_not_change_when_requests_leave(
     assert late_ms[len(late_ms) // 2] < 10  # on time, and by far not the 2000 ms of the stall
     assert late_ms[-1] < 1000
     offsets = [record["scheduled_ns"] - records[0]["scheduled_ns"] for record in records]
-    assert tuple(offsets) == constant_rate(quick(rate_per_s=40, duration_s=3.0)).offsets_ns
+    assert offsets == list(make_schedule(quick(rate_per_s=40, duration_s=3.0)).offsets_ns)
     # Requests due in the stall wait for its end: 1 s in the mean over 2 of 3 s.
     mean_ms = sum(record["response_ttft_ms"] for record in records) / len(records)
     assert mean_ms == pytest.approx(2 / 3 * 1000, abs=150)
@@ -91,19 +91,22 @@ FAULTS = {
 }
 
 
-def test_each_fault_is_in_its_class_and_none_ends_the_run(load: Load) -> None:
+def test_each_fault_is_in_its_class_and_none_ends_the_run(load: Load, tmp_path: Path) -> None:
     rules = tuple(
         FaultRule.parse(f"{fault}@{2 * place}-{2 * place + 1}")
         for place, fault in enumerate(FAULTS)
     )
-    result, records = load({"faults": rules}, duration_s=0.6)
-    expected = [outcome for outcome in FAULTS.values() for _ in range(2)] + ["success"] * 6
-    assert [record["outcome"] for record in records] == expected
+    log = tmp_path / "arrivals.jsonl"
+    result, records = load({"faults": rules, "arrivals": log}, duration_s=0.6)
+    # By what the mock played: on a busy machine, requests 20 ms apart may overtake each other.
+    played = {each["request_id"]: each["fault"] for each in map(json.loads, log.open())}
     for record in records:
+        fault = played[record["request_id"]]
+        assert record["outcome"] == FAULTS.get(fault, "success"), (fault, record["error"])
         schema("requests").validate(record)
         assert (record["error"] is None) == (record["outcome"] == "success")
         assert (record["response_latency_ms"] is None) == (record["outcome"] != "success")
-    truncated = records[2 * list(FAULTS).index("truncate")]
+    truncated = next(record for record in records if record["outcome"] == "truncated")
     assert (truncated["output_tokens"], truncated["token_source"]) == (3, "chunks")
     assert truncated["status"] == 200
     summary = result.summary
@@ -115,13 +118,11 @@ def test_each_fault_is_in_its_class_and_none_ends_the_run(load: Load) -> None:
 
 def test_what_is_in_flight_at_the_end_is_censored_not_forgotten(load: Load) -> None:
     rules = (FaultRule.parse("stall@15-19"),)
-    result, records = load(
-        {"faults": rules},
-        drain_s=0.1,
-        timeouts=Timeouts(),
-    )
-    assert [record["outcome"] for record in records] == ["success"] * 15 + ["censored"] * 5
-    assert records[-1]["first_token_ns"] is not None  # what came of it is kept
+    result, records = load({"faults": rules}, drain_s=2, timeouts=Timeouts())
+    outcomes = [record["outcome"] for record in records]
+    assert sorted(outcomes) == ["censored"] * 5 + ["success"] * 15
+    censored = records[outcomes.index("censored")]
+    assert censored["first_token_ns"] is not None  # what came of it is kept
     assert result.summary["requests"]["outcomes"]["censored"] == 5
 
 
@@ -150,14 +151,14 @@ def test_a_server_that_goes_away_is_refused_not_fatal(
 ) -> None:
     async def main() -> Any:
         async with serve(MockSettings(ttft_ms=1, itl_ms=1), "127.0.0.1", 0) as url:
-            running = asyncio.create_task(run(quick(url, duration_s=0.8), tmp_path))
-            await asyncio.sleep(0.5)
+            running = asyncio.create_task(run(quick(url, duration_s=3, rate_per_s=20), tmp_path))
+            await asyncio.sleep(2)
         return await running
 
     outcomes = asyncio.run(main()).summary["requests"]["outcomes"]
-    assert outcomes["success"] >= 5
-    assert outcomes["refused"] >= 5
-    assert sum(outcomes.values()) == 40
+    assert outcomes["success"] >= 1
+    assert outcomes["refused"] >= 1
+    assert sum(outcomes.values()) == 60
 
 
 def test_an_absent_service_is_one_clear_error_and_leaves_no_file(

@@ -13,10 +13,10 @@ import pytest
 
 from loadgen import OutputError, Profile
 from loadgen.audit import Audit, Verdict
+from loadgen.identity import identity
 from loadgen.outcomes import Outcome
-from loadgen.prompts import identity
 from loadgen.records import Record, read_records
-from loadgen.schedule import constant_rate
+from loadgen.schedule import make_schedule
 from loadgen.stats import quantile, spread
 from loadgen.summary import summarise
 from rcalab_common.slo import Slo
@@ -66,7 +66,7 @@ def figures(quick: Callable[..., Profile], records: list[Record], audit: Audit =
     return summarise(
         records,
         profile=profile,
-        schedule=constant_rate(profile),
+        schedule=make_schedule(profile),
         start_ns=0,
         end_ns=12 * NS,
         audit=audit,

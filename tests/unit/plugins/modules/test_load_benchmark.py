@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import multiprocessing
 import os
@@ -39,7 +40,7 @@ pathlib.Path(sys.argv[1], "stopped").touch()
 
 def parameters(dest: Path, **changes: Any) -> dict[str, Any]:
     base = {"url": "http://h", "model": "m", "rate": 2, "duration": 3, "dest": str(dest)}
-    return {**base, **changes}
+    return {name: value for name, value in {**base, **changes}.items() if value is not None}
 
 
 @pytest.fixture
@@ -94,6 +95,94 @@ def test_check_mode_tells_the_command_and_writes_nothing(
         assert option in command
     assert "--force" not in command
     assert not any(word.startswith("--api-key-file") for word in command)
+
+
+LOADS: list[tuple[dict[str, Any], list[str]]] = [
+    (
+        {"curve": "ramp:1,9@60", "arrivals": "gamma", "burstiness": 0.5},
+        ["--curve=ramp:1,9@60", "--arrivals=gamma", "--burstiness=0.5"],
+    ),
+    ({"bursts": {"every": 5, "size": 20}}, ["--burst-every=5.0", "--burst-size=20"]),
+    (
+        {"closed": {"users": 4, "think": 1.5, "spawn_rate": 2}, "duration": None, "requests": 9},
+        ["--users=4", "--think=1.5", "--thinking=constant", "--spawn-rate=2.0", "--requests=9"],
+    ),
+    (
+        {"trace": {"path": "/t.csv", "speed": 10}, "duration": None},
+        ["--trace=/t.csv", "--trace-format=auto", "--trace-speed=10.0"],
+    ),
+]
+
+
+@pytest.mark.parametrize(("load", "options"), LOADS)
+def test_each_kind_of_load_has_its_options(
+    run: Callable[..., dict[str, Any]],
+    tmp_path: Path,
+    load: dict[str, Any],
+    options: list[str],
+) -> None:
+    command = run(parameters(tmp_path, rate=None, _ansible_check_mode=True, **load))["command"]
+    for option in options:
+        assert option in command
+    assert not any(word.startswith("--rate") for word in command)
+
+
+def test_prompts_answers_and_the_dialect_have_their_options(
+    run: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    params = parameters(
+        tmp_path,
+        prompts={"exact": True, "shared_tokens": 64, "groups": 3, "zipf": 1.1},
+        outputs={"distribution": "normal", "cap": 99},
+        provider="tgi",
+        stream=False,
+        processes=2,
+        _ansible_check_mode=True,
+    )
+    command = run(params)["command"]
+    for option in (
+        "--exact",
+        "--shared-tokens=64",
+        "--prefix-groups=3",
+        "--zipf=1.1",
+        "--output-distribution=normal",
+        "--output-cap=99",
+        "--provider=tgi",
+        "--no-stream",
+        "--processes=2",
+    ):
+        assert option in command
+
+
+def test_options_are_ones_that_loadgen_takes() -> None:
+    options = pytest.importorskip("loadgen.commands.run_options")
+    parser = argparse.ArgumentParser(allow_abbrev=False)
+    options.add_run_options(parser)
+    params = {name: spec.get("default") for name, spec in load_benchmark.argument_spec().items()}
+    for name in ("slo", "timeouts", "prompts", "outputs", "bursts", "closed", "trace"):
+        suboptions = load_benchmark.argument_spec()[name]["options"]
+        params[name] = {key: spec.get("default", 1) for key, spec in suboptions.items()}
+    params.update(
+        url="http://h", model="m", dest="/d", duration=1, rate=1, curve="steps:1@1", force=True
+    )
+    parser.parse_args(load_benchmark.command_line(params)[5:])
+    from loadgen.provider import providers
+
+    assert load_benchmark.argument_spec()["provider"]["choices"] == sorted(providers())
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"rate": None}, "one of the following is required: rate, curve, bursts, closed, trace"),
+        ({"curve": "steps:1@1"}, "mutually exclusive"),
+        ({"duration": None}, "one of the following is required: duration, requests, trace"),
+    ],
+)
+def test_a_load_must_be_one_and_must_end(
+    run: Callable[..., dict[str, Any]], tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    assert message in run(parameters(tmp_path, **changes))["msg"]
 
 
 def test_the_service_that_is_not_there_is_one_message(

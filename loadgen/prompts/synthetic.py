@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Synthetic prompts and identifiers: each follows from seed and index alone."""
+"""Synthetic text: random words that follow from a seed and a name alone."""
 
 from __future__ import annotations
 
-import hashlib
 import random
-from dataclasses import dataclass
+from collections.abc import Sequence
+from functools import lru_cache
 
 # Short, common words: most tokenizers make one token of each.
 _TEXT = (
@@ -20,10 +20,11 @@ _TEXT = (
     "hold home horse hot house hour ice idea inch iron island job join jump keep key kind king "
     "knee know lake land large last late"
 )
-_WORDS = tuple(_TEXT.split())
+WORDS = tuple(_TEXT.split())
+"""The vocabulary, unless a calibration chose some of it."""
 
 
-def prompt(seed: int, index: int, words: int) -> str:
+def prompt(seed: int, index: int, words: int, vocabulary: Sequence[str] = WORDS) -> str:
     """Write the prompt of one request: random words, so that no prefix cache helps.
 
     Parameters
@@ -32,24 +33,19 @@ def prompt(seed: int, index: int, words: int) -> str:
         The run's seed and the request's place in the schedule.
     words
         Length; about as many tokens.
+    vocabulary
+        What to choose from.
     """
+    return text(f"prompt/{seed}/{index}", words, vocabulary)
+
+
+def text(name: str, words: int, vocabulary: Sequence[str] = WORDS) -> str:
+    """Write words that follow from a name: the same name, the same text."""
     # A text seed is hashed with SHA-512 by `random`: no collisions, no PYTHONHASHSEED.
-    return " ".join(random.Random(f"prompt/{seed}/{index}").choices(_WORDS, k=words))  # noqa: S311
+    return " ".join(random.Random(name).choices(vocabulary, k=words))  # noqa: S311
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """The names by which servers and traces know a request."""
-
-    request_id: str
-    traceparent: str
-
-
-def identity(seed: int, index: int) -> Identity:
-    """Derive a request's id and W3C trace context (version 00, sampled) from seed and index.
-
-    The id is the trace id, so that logs and traces of one request meet.
-    """
-    digest = hashlib.sha256(f"identity/{seed}/{index}".encode()).hexdigest()
-    trace_id, span_id = digest[:32], digest[32:48]
-    return Identity(request_id=trace_id, traceparent=f"00-{trace_id}-{span_id}-01")
+@lru_cache(maxsize=4096)
+def shared_text(name: str, words: int, vocabulary: tuple[str, ...] = WORDS) -> str:
+    """Write the words of :func:`text` and remember them: for what many prompts begin with."""
+    return text(name, words, vocabulary)
