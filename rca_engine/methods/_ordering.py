@@ -40,12 +40,15 @@ class Options:
     ----------
     quantile
         Of the anomalous window's distances, from 0.5 to 1: see the module's note on the statistic.
-    guard_s, horizon_s
+    guard_s, horizon_s, look_back, detector
         See :class:`rca_engine.methods._windows.WindowOptions`.
     directed
         Whether a metric counts only if it went the way that the vocabulary calls bad.
     threshold
         Without a score of at least this there is no fault: the ranking is empty.
+    unprompted_threshold
+        Takes its place where no time was told: nobody says then that there is a fault, and the
+        anomalous window is the oddest of many.
     level_share
         Least change that means anything, as a share of the level before, of a metric of unknown
         resolution; 0 for none, as in the papers.
@@ -57,12 +60,19 @@ class Options:
     directed: bool = False
     threshold: float = 3.0
     level_share: float = 0.01
+    look_back: bool = True
+    detector: str = WindowOptions.detector
+    unprompted_threshold: float = 5.0
 
     def __post_init__(self) -> None:
         if not 0.5 <= self.quantile <= 1.0:
             raise MethodError(f"quantile must be from 0.5 to 1, got {self.quantile}")
         if not 0.0 <= self.level_share < 1.0:
             raise MethodError(f"level_share must be at least 0 and below 1, got {self.level_share}")
+
+    def windows(self) -> WindowOptions:
+        """Return where the windows lie."""
+        return WindowOptions(self.guard_s, self.horizon_s, self.look_back, self.detector)
 
 
 def rank_by_deviation(
@@ -75,14 +85,16 @@ def rank_by_deviation(
     MethodError
         If either window is too short, or no metric has values in both.
     """
-    data = windows(case, context, WindowOptions(options.guard_s, options.horizon_s))
+    data = windows(case, context, options.windows())
     distances, before = data.distances(centre_scale)
     score, sign = _strengths(data, distances, before, options)
-    if score.max() < options.threshold:
+    prompted = context.time_ns is not None
+    threshold = options.threshold if prompted else options.unprompted_threshold
+    if score.max() < threshold:
         return Ranking((), time_ns=data.start_ns)
-    after = np.nanmedian(data.values[data.anomalous], axis=0)
+    after = _scores.quantiles(data.values[data.anomalous], (0.5,))[0]
     # A limit of at least 1 keeps the first deviation from being noise where the threshold is 0.
-    first = _scores.first_beyond(distances, sign, max(options.threshold, 1.0), ~data.normal)
+    first = _scores.first_beyond(distances, sign, max(threshold, 1.0), ~data.normal)
     candidates = [
         Candidate(
             component=component,
