@@ -29,7 +29,7 @@ A run that was killed goes on where it was: give the same --out again. The page 
 <out>/leaderboard.html, the tables are runs.parquet and summary.parquet (also as CSV).
 """
 _PLAIN_EVERY_S = 10.0
-_COLUMNS = "method late AC@1 AC@3 AC@5 Avg@5 95% MRR quiet s failed".split()
+_COLUMNS = ["method", "late", "AC@1", "AC@3", "AC@5", "Avg@5", "95%", "MRR", "quiet", "s", "failed"]
 _PLAIN_WIDTH = 110
 """Columns of text where there is no terminal to ask."""
 

@@ -150,7 +150,7 @@ def evaluate(
         format_name=format,
         options=options,
         runs=runs,
-        summary=summarise(runs, facts, seed=options.seed),
+        summary=summarise(runs, seed=options.seed),
         left_out=left_out,
     )
 
@@ -159,7 +159,7 @@ def _executor(
     kind: Executor, workers: int | None, address: str | None, store: Store
 ) -> Callable[[Sequence[Task]], Iterator[execute.Results]]:
     if kind == "ray":
-        return lambda tasks: execute.ray(tasks, workers, address)
+        return lambda tasks: execute.ray(tasks, workers, address, store)
     count = workers or min(len(os.sched_getaffinity(0)), _MOST_WORKERS)
     return lambda tasks: execute.local(tasks, count, store)
 

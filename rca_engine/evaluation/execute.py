@@ -26,6 +26,8 @@ from rca_engine.evaluation.work import lost, work
 
 Results = list[tuple[str, Document]]
 
+_ROUND = 8
+"""Tasks a worker in a round on Ray."""
 _ONE_THREAD = dict.fromkeys(
     ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"), "1"
 )
@@ -44,8 +46,10 @@ def local(tasks: Sequence[Task], workers: int, store: Store) -> Iterator[Results
                 yield _one_by_one(task, store)
 
 
-def ray(tasks: Sequence[Task], workers: int | None, address: str | None) -> Iterator[Results]:
-    """Do tasks on a Ray cluster and yield each task's results as it ends.
+def ray(
+    tasks: Sequence[Task], workers: int | None, address: str | None, store: Store
+) -> Iterator[Results]:
+    """Do tasks on a Ray cluster and yield each task's results, a round of tasks at a time.
 
     Parameters
     ----------
@@ -55,11 +59,13 @@ def ray(tasks: Sequence[Task], workers: int | None, address: str | None) -> Iter
         At most so many at a time; None for all that the cluster has.
     address
         The cluster's; None to start Ray on this machine, unless it is started.
+    store
+        Where results are kept; the workers write to it themselves if they are on this machine.
 
     Raises
     ------
     RcaEngineError
-        If Ray is not installed or can't be reached.
+        If Ray is not installed or can't be reached, or a worker died.
     """
     joblib, ray_module = _import_ray()
     started = not ray_module.is_initialized()
@@ -67,15 +73,27 @@ def ray(tasks: Sequence[Task], workers: int | None, address: str | None) -> Iter
         try:
             ray_module.init(address=address, num_cpus=None if address else workers)
         except (ConnectionError, ValueError, RuntimeError) as error:
-            raise RcaEngineError(
-                f"no Ray cluster at {address or 'this machine'}: {error}"
-            ) from None
+            where = address or "on this machine"
+            raise RcaEngineError(f"no Ray cluster {where}: {error}") from None
+    do = functools.partial(work, store=None if address else store)
     try:
-        with joblib.parallel_config(backend="ray", n_jobs=workers or -1):
-            done = joblib.Parallel(return_as="generator_unordered", batch_size=1)(
-                joblib.delayed(work)(task) for task in tasks
-            )
-            yield from done
+        count = workers or int(ray_module.cluster_resources().get("CPU", 1))
+        # joblib's Ray backend gives results only when all are there: so there are rounds, each
+        # long enough to keep the workers busy and short enough to lose little in a kill.
+        size = _ROUND * count
+        with (
+            joblib.parallel_config(backend="ray", n_jobs=count),
+            joblib.Parallel(batch_size=1) as parallel,
+        ):
+            for start in range(0, len(tasks), size):
+                yield from parallel(
+                    joblib.delayed(do)(task) for task in tasks[start : start + size]
+                )
+    except ray_module.exceptions.RayError as error:
+        raise RcaEngineError(
+            f"a Ray worker died: {error}; what was done is kept, start again with --executor local "
+            f"to find the run that kills its worker"
+        ) from error
     finally:
         if started:
             ray_module.shutdown()
