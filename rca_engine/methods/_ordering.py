@@ -75,6 +75,10 @@ class Options:
         """Return where the windows lie."""
         return WindowOptions(self.guard_s, self.horizon_s, self.look_back, self.detector)
 
+    def least(self, context: Context) -> float:
+        """Return the score below which there is no fault."""
+        return self.unprompted_threshold if context.time_ns is None else self.threshold
+
 
 def rank_by_deviation(
     case: CaseView, context: Context, centre_scale: CentreScale, options: Options
@@ -89,8 +93,7 @@ def rank_by_deviation(
     data = windows(case, context, options.windows())
     distances, before = data.distances(centre_scale)
     score, sign = _strengths(data, distances, before, options)
-    prompted = context.time_ns is not None
-    threshold = options.threshold if prompted else options.unprompted_threshold
+    threshold = options.least(context)
     if score.max() < threshold:
         return Ranking((), time_ns=data.start_ns)
     evidence = evidence_of(data, distances, before, sign, threshold)
@@ -98,7 +101,17 @@ def rank_by_deviation(
         Candidate(component, float(score[index]), metric, evidence[index])
         for index, (component, metric) in enumerate(data.keys)
     ]
-    return Ranking(tuple(sorted(candidates, key=_order)), time_ns=data.start_ns)
+    return Ranking(tuple(sorted(candidates, key=strongest_first)), time_ns=data.start_ns)
+
+
+def stands_out(data: Windows, context: Context) -> bool:
+    """Whether any metric deviates enough for a fault, by BARO's scale and the default options.
+
+    For methods whose own test would find something in any telemetry.
+    """
+    distances, before = data.distances(_scores.median_and_iqr)
+    score, _ = _strengths(data, distances, before, Options())
+    return bool(score.max() >= Options().least(context))
 
 
 def _strengths(
@@ -117,7 +130,7 @@ def _strengths(
     return _scores.share_out(strength, significance, components), sign
 
 
-def _order(candidate: Candidate) -> tuple[float, float, str, str]:
+def strongest_first(candidate: Candidate) -> tuple[float, float, str, str]:
     """Strongest first; of equals the one that deviated first; names only settle what is left."""
     evidence = candidate.evidence
     seen = evidence.first_deviation_ns if evidence is not None else None

@@ -37,6 +37,8 @@ of the normal spread to tell it from an incident."""
 _LASTING_STEPS = 15
 """Steps that such an incident lasts at least: among many short intervals one is odd by chance."""
 
+_ABSURD = 1e100
+"""No measurement is as large: such a value, or an infinite one, is as good as unknown."""
 DETECTORS = ("bocpd", "first", "scan")
 
 Key = tuple[str, str]
@@ -143,6 +145,7 @@ def windows(
     matrix = _matrix(case, context, symptoms=symptoms)
     times: Ints = pd.DatetimeIndex(matrix.index).as_unit("ns").asi8
     values: Floats = matrix.to_numpy(dtype=np.float64)
+    values = np.where(np.abs(values) < _ABSURD, values, np.nan)
     quiet_ns, start_ns, end_ns = _incident(times, values, context.time_ns, options)
     normal: Mask = times < quiet_ns - round(options.guard_s * NS)
     anomalous: Mask = (times >= start_ns) & (times <= end_ns)

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Always the same answer: what knowing the system is worth without looking at its telemetry.
 
-The best constant guess of a data set, which is the component that is most often guilty in its other
-cases, can't be known to a method that sees one case; an evaluation can work it out from the truths,
-and is where it belongs. What a method can do without telemetry is to suspect the component that most
-others touch: order of the number of neighbours in the topology, and where that says nothing, of
-names. The order is the same for all cases of one system.
+The best constant guess of a data set, which is the component that is most often guilty in its
+other cases, can't be known to a method that sees one case; an evaluation can work it out from the
+truths, and is where it belongs. What a method can do without telemetry is to suspect the component
+that most others touch: order of the number of neighbours in the topology and, where that says
+nothing, of names. The order is the same for all cases of one system.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A random ranking, as a measure for all others: a method that does not beat it has learned nothing.
+"""A random ranking, the measure for all others: what does not beat it has learned nothing.
 
 It says of itself that it is one: its result is always degraded.
 """

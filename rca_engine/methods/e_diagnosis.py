@@ -4,21 +4,22 @@
 A two-sample test by energy statistics (Szekely and Rizzo, Energy statistics, Journal of Statistical
 Planning and Inference, 2013): with X before and Y during the incident, and primes for independent
 copies, ``E = 2 E|X - Y| - E|X - X'| - E|Y - Y'|`` is 0 if and only if the two distributions are the
-same, and ``E / (2 E|X - Y|)`` lies between 0 and 1, whatever the unit. The metrics for which the test
-refuses that they are the same are the answer, in the order of that coefficient.
+same, and ``E / (2 E|X - Y|)`` lies between 0 and 1, whatever the unit. The answer is the metrics
+for which the test refuses that the two are the same, in the order of that coefficient; others are
+not ranked.
 
 Permutations
     Telemetry is autocorrelated, so whole blocks of steps change places. All metrics change places
     together, and each is held against the largest coefficient of any metric (Westfall and Young,
-    Resampling-Based Multiple Testing, 1993): the level holds for all metrics at once, and a case
-    in which nothing happened has no fault in 1 - ``alpha`` of all cases.
+    Resampling-Based Multiple Testing, 1993): ``alpha`` is the chance that a case in which nothing
+    happened has any candidate.
 
-The published implementation of PyRCA flags a metric whose two windows are *similar* in time
-(correlated), wants both windows equally long, and returns three metrics. None of that is here.
+The implementation in PyRCA flags a metric whose two windows are *similar* in time (correlated),
+wants both windows equally long, and returns three metrics. None of that is here.
 
-Departures from the paper: the multiplicity just said, which the paper leaves open; metrics whose
-distributions differ are also ranked, by the coefficient; a shift that is small for the metric's level
-counts little (``level_share`` 0 for the plain coefficient).
+Departures from the paper: the multiplicity just said, which the paper leaves open; the order; a
+shift that is small for the metric's level counts little (``level_share`` 0 for the plain
+coefficient); without a time some metric must deviate as much as BARO asks for.
 """
 
 from __future__ import annotations
@@ -29,19 +30,22 @@ from rca_engine.case import CaseView
 from rca_engine.errors import MethodError
 from rca_engine.methods import _scores, method
 from rca_engine.methods._evidence import evidence_of
+from rca_engine.methods._ordering import stands_out, strongest_first
 from rca_engine.methods._scores import Floats, Ints, Mask
 from rca_engine.methods._windows import WindowOptions, windows
 from rca_engine.ranking import Candidate, Context, Ranking
 
 _BLOCKS = 4
 """Blocks that the shorter window is cut into when steps change places."""
+_FIRST_DEVIATION = 3.0
+"""Interquartile ranges from which a value counts as the first deviation, for the evidence."""
 
 
 @method(
     "e_diagnosis",
     sources={"metrics"},
-    paper="Shan et al., e-Diagnosis: Unsupervised and Real-Time Diagnosis of Small-Window Long-Tail "
-    "Latency in Large-Scale Microservice Platforms, WWW 2019",
+    paper="Shan et al., e-Diagnosis: Unsupervised and Real-Time Diagnosis of Small-Window "
+    "Long-Tail Latency in Large-Scale Microservice Platforms, WWW 2019",
 )
 def rank(
     case: CaseView,
@@ -63,23 +67,28 @@ def rank(
             f"with {permutations} no result can be that rare"
         )
     data = windows(case, context, WindowOptions(guard_s, horizon_s, look_back))
+    # The test does not know that without a time the interval was picked as the oddest of many.
+    if context.time_ns is None and not stands_out(data, context):
+        return Ranking((), time_ns=data.start_ns)
     used = data.normal | data.anomalous
-    values, anomalous = data.values[used], data.anomalous[used]
-    _, level = data.distances(_scores.median_and_iqr)
-    floor = np.where(np.isnan(data.resolution()), level_share * np.abs(level), data.resolution())
-    shifts = _block_shuffles(anomalous, permutations, context.rng())
-    coefficient, largest = energy_coefficients(values, anomalous, shifts, floor)
-    p_value = (1 + (largest[:, None] >= coefficient).sum(axis=0)) / (1 + permutations)
     distances, before = data.distances(_scores.median_and_iqr)
-    _, sign = _scores.deviation(distances[data.anomalous], 0.5, np.zeros_like(level, dtype=np.int64))
-    evidence = evidence_of(data, distances, before, sign, 3.0)
+    resolution = data.resolution()
+    coefficient, largest = energy_coefficients(
+        data.values[used],
+        data.anomalous[used],
+        _block_shuffles(data.anomalous[used], permutations, context.rng()),
+        np.where(np.isnan(resolution), level_share * np.abs(before), resolution),
+    )
+    p_value = (1 + (largest[:, None] >= coefficient).sum(axis=0)) / (1 + permutations)
+    either = np.zeros(len(data.keys), dtype=np.int64)
+    _, sign = _scores.deviation(distances[data.anomalous], 0.5, either)
+    evidence = evidence_of(data, distances, before, sign, _FIRST_DEVIATION)
     candidates = [
         Candidate(component, float(coefficient[index]), metric, evidence[index])
         for index, (component, metric) in enumerate(data.keys)
         if p_value[index] <= alpha
     ]
-    ordered = sorted(candidates, key=lambda each: (-each.score, each.component, each.metric or ""))
-    return Ranking(tuple(ordered), time_ns=data.start_ns)
+    return Ranking(tuple(sorted(candidates, key=strongest_first)), time_ns=data.start_ns)
 
 
 def energy_coefficients(
@@ -88,7 +97,7 @@ def energy_coefficients(
     """Return each metric's energy coefficient, and what labels that mean nothing reach.
 
     In one dimension ``E`` is twice the integral of the squared difference of the two distribution
-    functions, and ``E|X - Y|`` is that of ``F (1 - G) + G (1 - F)``: sorting once serves all labels.
+    functions, and ``E|X - Y|`` is that of ``F (1 - G) + G (1 - F)``: one sort serves all labels.
 
     Parameters
     ----------
@@ -120,7 +129,8 @@ def energy_coefficients(
         energy = 2.0 * np.einsum("sm,sm->m", (f - g) ** 2, gaps)
         apart = np.einsum("sm,sm->m", f + g - 2.0 * f * g, gaps) + floor
         both = x.any(axis=0) & y.any(axis=0) & (apart > 0)
-        return np.divide(energy, 2.0 * apart, out=np.zeros_like(energy), where=both)
+        ratio: Floats = np.divide(energy, 2.0 * apart, out=np.zeros_like(energy), where=both)
+        return ratio
 
     largest = np.array([coefficient(each).max(initial=0.0) for each in shuffles])
     return coefficient(anomalous), largest

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """RCD: the metrics that hang on the failure directly, found without learning the whole graph.
 
-A failure is an intervention on its root cause. RCD adds a node F, 0 before and 1 during the incident,
-and looks only for F's neighbours: a metric that some set of others separates from F was moved by
-them. The metrics are split into chunks of ``gamma`` at random; what each chunk leaves goes on to the
-next round, until one chunk is left or nothing more falls away (paper, algorithms 1 and 2, psi-PC).
+A failure is an intervention on its root cause. RCD adds a node F, 0 before and 1 during the
+incident, and looks only for F's neighbours: a metric that some set of others separates from F was
+moved by them. The metrics are split into chunks of ``gamma`` at random; what each chunk leaves goes
+on to the next round, until one chunk is left or nothing more falls away (paper, algorithms 1 and 2,
+psi-PC).
 
 Test
     G2 on values put into ``bins`` classes. A test whose table has fewer than five steps a degree
@@ -16,9 +17,13 @@ Runs
     Here the seed decides, and the score is the mean over ``runs``: in each, the metrics that are
     left score 1, 1/2, 1/3 ... in the order of their weakest dependence on F; metrics that were
     separated in every run are not ranked.
+No fault
+    Telemetry is autocorrelated and some of it always depends on the time: without a metric that
+    deviates as much as BARO asks for there is no search.
 
-Departures from the paper: the averaging; separating sets of at most ``depth`` metrics; classes of
-equally many different values instead of k-means; metrics constant before are kept.
+Departures from the paper: the averaging; no search without a deviation; separating sets of at most
+``depth`` metrics; classes of equally many different values instead of k-means; metrics that were
+constant before are kept.
 """
 
 from __future__ import annotations
@@ -33,11 +38,14 @@ from rca_engine.case import CaseView
 from rca_engine.errors import MethodError
 from rca_engine.methods import _scores, method
 from rca_engine.methods._evidence import evidence_of
+from rca_engine.methods._ordering import stands_out, strongest_first
 from rca_engine.methods._scores import Floats, Ints
 from rca_engine.methods._windows import WindowOptions, Windows, windows
 from rca_engine.ranking import Candidate, Context, Ranking
 
 _STEPS_A_FREEDOM = 5
+_FIRST_DEVIATION = 3.0
+"""Interquartile ranges from which a value counts as the first deviation, for the evidence."""
 
 
 @dataclass(frozen=True)
@@ -75,8 +83,8 @@ class Options:
 @method(
     "rcd",
     sources={"metrics"},
-    paper="Ikram et al., Root Cause Analysis of Failures in Microservices through Causal Discovery, "
-    "NeurIPS 2022",
+    paper="Ikram et al., Root Cause Analysis of Failures in Microservices through Causal "
+    "Discovery, NeurIPS 2022",
 )
 def rank(
     case: CaseView,
@@ -96,6 +104,8 @@ def rank(
     given = windows(case, context, WindowOptions(guard_s, horizon_s, look_back))
     # An order that depends on the values alone: chunks must not depend on names.
     data = given.take(np.lexsort(given.values[::-1]))
+    if not stands_out(data, context):
+        return Ranking((), time_ns=data.start_ns)
     used = data.normal | data.anomalous
     classes = discretise(data.values[used], options.bins)
     score = search(classes, data.anomalous[used].astype(np.int64), options, context.rng())
@@ -104,16 +114,15 @@ def rank(
 
 def _candidates(data: Windows, score: Floats) -> tuple[Candidate, ...]:
     distances, before = data.distances(_scores.median_and_iqr)
-    both = np.zeros(score.size, dtype=np.int64)
-    deviation, sign = _scores.deviation(distances[data.anomalous], 0.5, both)
-    evidence = evidence_of(data, distances, before, sign, 3.0)
+    either = np.zeros(score.size, dtype=np.int64)
+    _, sign = _scores.deviation(distances[data.anomalous], 0.5, either)
+    evidence = evidence_of(data, distances, before, sign, _FIRST_DEVIATION)
     ranked = [
-        (-deviation[index], Candidate(component, float(score[index]), metric, evidence[index]))
+        Candidate(component, float(score[index]), metric, evidence[index])
         for index, (component, metric) in enumerate(data.keys)
         if score[index] > 0
     ]
-    ranked.sort(key=lambda each: (-each[1].score, each[0], each[1].component, each[1].metric or ""))
-    return tuple(candidate for _, candidate in ranked)
+    return tuple(sorted(ranked, key=strongest_first))
 
 
 def discretise(values: Floats, bins: int) -> Ints:
