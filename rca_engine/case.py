@@ -17,6 +17,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -28,6 +30,7 @@ from rca_engine.schemas.tables import TABLES
 from rcalab_common.files import sha256, write_json
 
 FORMAT = 1
+_ROW = ("timestamp", "component", "metric")
 
 
 @dataclass(frozen=True)
@@ -175,11 +178,47 @@ def metric_table(document: Mapping[str, Any]) -> dict[str, Metric]:
 
 
 def metric_matrix(metrics: pd.DataFrame) -> pd.DataFrame:
-    """Put a ``metrics`` table side by side: index timestamp, columns (component, metric)."""
-    wide = metrics.pivot(  # noqa: PD010 - a duplicate row must fail, not fold
-        index="timestamp", columns=["component", "metric"], values="value"
+    """Put a ``metrics`` table side by side: index timestamp, columns (component, metric).
+
+    Both are sorted. The same as :meth:`pandas.DataFrame.pivot`, in a fraction of its time.
+
+    Raises
+    ------
+    CaseError
+        If a metric has two values at one time, or a row no time, component or metric.
+    """
+    codes, labels = zip(*(pd.factorize(metrics[key], sort=True) for key in _ROW), strict=True)
+    if any((each < 0).any() for each in codes):
+        raise CaseError(f"the metrics table has rows without {', '.join(_ROW)}")
+    row, component, metric = codes
+    pair = component * len(labels[2]) + metric
+    present = np.zeros(len(labels[1]) * len(labels[2]), dtype=bool)
+    present[pair] = True
+    shape = len(labels[0]), int(np.count_nonzero(present))
+    cell = row * shape[1] + (np.cumsum(present) - 1)[pair]
+    _refuse_duplicates(metrics, cell, shape[0] * shape[1])
+    values = np.full(shape[0] * shape[1], np.nan)
+    values[cell] = metrics["value"].to_numpy(dtype=np.float64)
+    components, names = np.divmod(np.flatnonzero(present), max(len(labels[2]), 1))
+    return pd.DataFrame(
+        values.reshape(shape),
+        index=pd.DatetimeIndex(labels[0], name=_ROW[0]),
+        columns=pd.MultiIndex.from_arrays(
+            [labels[1][components], labels[2][names]], names=list(_ROW[1:])
+        ),
     )
-    return wide.sort_index().sort_index(axis=1)
+
+
+def _refuse_duplicates(metrics: pd.DataFrame, cell: npt.NDArray[np.int64], cells: int) -> None:
+    filled = np.zeros(cells, dtype=bool)
+    filled[cell] = True
+    if np.count_nonzero(filled) == cell.size:
+        return
+    first = metrics[metrics.duplicated(list(_ROW))].iloc[0]
+    raise CaseError(
+        f"the metrics table has two values of {first['component']} {first['metric']} "
+        f"at {first['timestamp']}; keep one"
+    )
 
 
 def read_truth(path: Path) -> GroundTruth | None:

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from rca_engine.methods import _scores
 from rca_engine.methods._scores import Floats, Ints
 from rca_engine.methods._windows import Windows
@@ -29,7 +27,7 @@ def evidence_of(
     threshold
         Distance that counts as the first deviation.
     """
-    after = np.nanmedian(data.values[data.anomalous], axis=0)
+    (after,) = _scores.quantiles(data.values[data.anomalous], (0.5,))
     # A limit of at least 1 keeps the first deviation from being noise where the threshold is 0.
     first = _scores.first_beyond(distances, sign, max(threshold, 1.0), ~data.normal)
     return tuple(

@@ -41,12 +41,15 @@ class Options:
     ----------
     quantile
         Of the anomalous window's distances, from 0.5 to 1: see the module's note on the statistic.
-    guard_s, horizon_s
+    guard_s, horizon_s, look_back, detector
         See :class:`rca_engine.methods._windows.WindowOptions`.
     directed
         Whether a metric counts only if it went the way that the vocabulary calls bad.
     threshold
         Without a score of at least this there is no fault: the ranking is empty.
+    unprompted_threshold
+        Takes its place where no time was told: nobody says then that there is a fault, and the
+        anomalous window is the oddest of many.
     level_share
         Least change that means anything, as a share of the level before, of a metric of unknown
         resolution; 0 for none, as in the papers.
@@ -58,12 +61,23 @@ class Options:
     directed: bool = False
     threshold: float = 3.0
     level_share: float = 0.01
+    look_back: bool = True
+    detector: str = WindowOptions.detector
+    unprompted_threshold: float = 5.0
 
     def __post_init__(self) -> None:
         if not 0.5 <= self.quantile <= 1.0:
             raise MethodError(f"quantile must be from 0.5 to 1, got {self.quantile}")
         if not 0.0 <= self.level_share < 1.0:
             raise MethodError(f"level_share must be at least 0 and below 1, got {self.level_share}")
+
+    def windows(self) -> WindowOptions:
+        """Return where the windows lie."""
+        return WindowOptions(self.guard_s, self.horizon_s, self.look_back, self.detector)
+
+    def least(self, context: Context) -> float:
+        """Return the score below which there is no fault."""
+        return self.unprompted_threshold if context.time_ns is None else self.threshold
 
 
 def rank_by_deviation(
@@ -76,17 +90,28 @@ def rank_by_deviation(
     MethodError
         If either window is too short, or no metric has values in both.
     """
-    data = windows(case, context, WindowOptions(options.guard_s, options.horizon_s))
+    data = windows(case, context, options.windows())
     distances, before = data.distances(centre_scale)
     score, sign = _strengths(data, distances, before, options)
-    if score.max() < options.threshold:
+    threshold = options.least(context)
+    if score.max() < threshold:
         return Ranking((), time_ns=data.start_ns)
-    evidence = evidence_of(data, distances, before, sign, options.threshold)
+    evidence = evidence_of(data, distances, before, sign, threshold)
     candidates = [
         Candidate(component, float(score[index]), metric, evidence[index])
         for index, (component, metric) in enumerate(data.keys)
     ]
-    return Ranking(tuple(sorted(candidates, key=_order)), time_ns=data.start_ns)
+    return Ranking(tuple(sorted(candidates, key=strongest_first)), time_ns=data.start_ns)
+
+
+def stands_out(data: Windows, context: Context) -> bool:
+    """Whether any metric deviates enough for a fault, by BARO's scale and the default options.
+
+    For methods whose own test would find something in any telemetry.
+    """
+    distances, before = data.distances(_scores.median_and_iqr)
+    score, _ = _strengths(data, distances, before, Options())
+    return bool(score.max() >= Options().least(context))
 
 
 def _strengths(
@@ -105,7 +130,7 @@ def _strengths(
     return _scores.share_out(strength, significance, components), sign
 
 
-def _order(candidate: Candidate) -> tuple[float, float, str, str]:
+def strongest_first(candidate: Candidate) -> tuple[float, float, str, str]:
     """Strongest first; of equals the one that deviated first; names only settle what is left."""
     evidence = candidate.evidence
     seen = evidence.first_deviation_ns if evidence is not None else None

@@ -24,6 +24,33 @@ _ROUNDING = 1e-9
 """Spread, as a share of the largest value, that is rounding and no spread."""
 
 
+def quantiles(values: Floats, probabilities: tuple[float, ...]) -> Floats:
+    """Return quantiles of each metric's known values, interpolated linearly.
+
+    The same as :func:`numpy.nanquantile` along the first axis, which takes the metrics one by one.
+
+    Parameters
+    ----------
+    values
+        Shape (steps, metrics).
+    probabilities
+        From 0 to 1.
+
+    Returns
+    -------
+    Floats
+        Shape (probabilities, metrics); NaN for a metric that is not known at all.
+    """
+    ordered = np.sort(values, axis=0)  # unknown values go last
+    last = np.maximum(np.count_nonzero(~np.isnan(values), axis=0) - 1, 0)
+    place = np.asarray(probabilities)[:, None] * last
+    below = np.floor(place).astype(np.int64)
+    low = np.take_along_axis(ordered, below, axis=0)
+    high = np.take_along_axis(ordered, np.minimum(below + 1, last), axis=0)
+    between: Floats = low + (place - below) * (high - low)
+    return between
+
+
 def mean_and_deviation(normal: Floats) -> tuple[Floats, Floats]:
     """Return mean and standard deviation of each metric."""
     return np.nanmean(normal, axis=0), np.nanstd(normal, axis=0)
@@ -31,7 +58,7 @@ def mean_and_deviation(normal: Floats) -> tuple[Floats, Floats]:
 
 def median_and_iqr(normal: Floats) -> tuple[Floats, Floats]:
     """Return median and interquartile range of each metric."""
-    low, centre, high = np.nanquantile(normal, (0.25, 0.5, 0.75), axis=0)
+    low, centre, high = quantiles(normal, (0.25, 0.5, 0.75))
     return centre, high - low
 
 
@@ -94,8 +121,8 @@ def deviation(distances: Floats, quantile: float, allowed: Ints) -> tuple[Floats
     score, sign
         Shape (metrics,): at least 0; 1 for up, -1 for down.
     """
-    up = np.nanquantile(distances, quantile, axis=0)
-    down = -np.nanquantile(distances, 1.0 - quantile, axis=0)
+    down, up = quantiles(distances, (1.0 - quantile, quantile))
+    down = -down
     up, down = np.where(allowed < 0, 0.0, up), np.where(allowed > 0, 0.0, down)
     return np.maximum(np.maximum(up, down), 0.0), np.where(up >= down, 1, -1)
 
@@ -145,56 +172,3 @@ def first_beyond(distances: Floats, sign: Ints, limit: float, since: Mask) -> In
     """Return the first step of ``since`` at which a metric is ``limit`` or more away, else -1."""
     beyond = (distances * sign >= limit) & since[:, None]
     return np.where(beyond.any(axis=0), beyond.argmax(axis=0), -1)
-
-
-def strongest_interval(
-    values: Floats, *, before: int, least: int, boundaries: int = 200
-) -> tuple[int, int]:
-    """Find the interval in which the metrics differ most from the rest of the time.
-
-    Each metric is replaced by its ranks, so that no unit and no outlier weighs more than another.
-    The interval is the one with the largest variance between inside and outside, summed over the
-    metrics (a scan statistic, or binary segmentation with a way back).
-
-    Parameters
-    ----------
-    values
-        Shape (steps, metrics); an unknown value counts as neither high nor low.
-    before, least
-        Steps that must come before the interval, and that it must have; together at most all.
-    boundaries
-        How many places to consider for its ends; bounds the cost at their square times metrics.
-
-    Returns
-    -------
-    start, stop
-        Steps, ``stop`` exclusive.
-    """
-    steps = values.shape[0]
-    total = np.concatenate([np.zeros((1, values.shape[1])), np.cumsum(_ranks(values), axis=0)])
-    ends = np.unique(np.linspace(0, steps, min(steps, boundaries) + 1).round().astype(np.int64))
-    best, interval = -1.0, (before, steps)
-    for start in ends[(ends >= before) & (ends <= steps - least)]:
-        stops = ends[ends >= start + least]
-        length = stops - start
-        between = ((total[stops] - total[start]) ** 2).sum(axis=1) * steps / length
-        between /= steps - length
-        strongest = int(between.argmax())
-        if between[strongest] > best:
-            best, interval = float(between[strongest]), (int(start), int(stops[strongest]))
-    return interval
-
-
-def _ranks(values: Floats) -> Floats:
-    """Return ranks centred on 0 with variance 1; equal values share a rank, unknown ones get 0."""
-    ranked = np.zeros_like(values)
-    for column in range(values.shape[1]):
-        known = np.isfinite(values[:, column])
-        _, inverse, counts = np.unique(
-            values[known, column], return_inverse=True, return_counts=True
-        )
-        ranks = (np.cumsum(counts) - (counts - 1) / 2.0)[inverse]
-        ranked[known, column] = ranks - ranks.mean() if ranks.size else 0.0
-    spread = ranked.std(axis=0)
-    scaled: Floats = np.divide(ranked, spread, out=np.zeros_like(ranked), where=spread > 0)
-    return scaled

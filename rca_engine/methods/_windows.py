@@ -5,6 +5,10 @@ Windows
     The normal window ends ``guard_s`` before the alert, for the alert lags the fault by some
     seconds and what lies between belongs to neither. The anomalous window begins at the alert and
     lasts ``horizon_s``: a fault may end before the data do, and its recovery is not the fault.
+Late alerts
+    What an alert that comes late leaves of the fault before itself is not normal. With
+    ``look_back`` the incident that the alert belongs to is looked for in the data, as without a
+    time, and the normal window ends before it.
 Symptoms
     The alert says that its component's external metrics (what a caller sees) are bad. They are the
     question and no answer, so they are not ranked. Internal metrics of the same component are: a
@@ -20,7 +24,7 @@ import pandas as pd
 
 from rca_engine.case import CaseView, metric_matrix
 from rca_engine.errors import MethodError
-from rca_engine.methods import _scores
+from rca_engine.methods import _changepoint, _scores
 from rca_engine.methods._scores import CentreScale, Floats, Ints, Mask
 from rca_engine.model import NS, Metric
 from rca_engine.ranking import Context
@@ -32,6 +36,10 @@ _QUIET_STEPS = 30
 of the normal spread to tell it from an incident."""
 _LASTING_STEPS = 15
 """Steps that such an incident lasts at least: among many short intervals one is odd by chance."""
+
+_ABSURD = 1e100
+"""No measurement is as large: such a value, or an infinite one, is as good as unknown."""
+DETECTORS = ("bocpd", "first", "scan")
 
 Key = tuple[str, str]
 
@@ -46,12 +54,22 @@ class WindowOptions:
         Seconds before the alert that count as neither normal nor anomalous.
     horizon_s
         Length of the anomalous window; None for up to the end of the data.
+    look_back
+        Whether to look for the beginning of the incident before the alert.
+    detector
+        What finds an incident without a time: ``bocpd``, the strongest interval between two change
+        points; ``first``, from the first change point to the next, as in BARO's paper; ``scan``,
+        the strongest of all intervals. See :mod:`rca_engine.methods._changepoint`.
     """
 
     guard_s: float = 10.0
     horizon_s: float | None = 30.0
+    look_back: bool = False
+    detector: str = "scan"
 
     def __post_init__(self) -> None:
+        if self.detector not in DETECTORS:
+            raise MethodError(f"detector is one of {', '.join(DETECTORS)}, not {self.detector!r}")
         if self.guard_s < 0 or (self.horizon_s is not None and self.horizon_s <= 0):
             raise MethodError("guard_s must be at least 0 and horizon_s above 0")
 
@@ -127,8 +145,9 @@ def windows(
     matrix = _matrix(case, context, symptoms=symptoms)
     times: Ints = pd.DatetimeIndex(matrix.index).as_unit("ns").asi8
     values: Floats = matrix.to_numpy(dtype=np.float64)
-    start_ns, end_ns = _incident(times, values, context, options)
-    normal: Mask = times < start_ns - round(options.guard_s * NS)
+    values = np.where(np.abs(values) < _ABSURD, values, np.nan)
+    quiet_ns, start_ns, end_ns = _incident(times, values, context.time_ns, options)
+    normal: Mask = times < quiet_ns - round(options.guard_s * NS)
     anomalous: Mask = (times >= start_ns) & (times <= end_ns)
     usable = _usable(values, normal, anomalous, case.step_s)
     keys = tuple(key for key, keep in zip(_keys(matrix), usable, strict=True) if keep)
@@ -160,24 +179,66 @@ def _keys(matrix: pd.DataFrame) -> list[Key]:
 
 
 def _incident(
-    times: Ints, values: Floats, context: Context, options: WindowOptions
-) -> tuple[int, int]:
-    """Return when the anomalous window starts and ends, in ns."""
-    start_ns, end_ns = context.time_ns, int(times[-1])
-    if start_ns is None:
-        guard = int((times < times[0] + round(options.guard_s * NS)).sum())
-        needed = guard + _QUIET_STEPS + _LASTING_STEPS
-        if times.size < needed:
+    times: Ints, values: Floats, told_ns: int | None, options: WindowOptions
+) -> tuple[int, int, int]:
+    """Return when it ceases to be quiet, and when the incident starts and ends, in ns."""
+    # The guard lies between the quiet steps and the incident.
+    guard = int((times < times[0] + round(options.guard_s * NS)).sum())
+    before = guard + _QUIET_STEPS
+    end_ns = int(times[-1])
+    if told_ns is not None:
+        quiet_ns, start_ns = told_ns, told_ns
+        alert = int(np.searchsorted(times, told_ns))
+        if options.look_back and before <= alert < times.size:
+            # Half of what came before the alert is left to be normal, whatever is found.
+            onset = _onset(values, max(before, alert // 2), alert)
+            quiet_ns = told_ns if onset is None else min(told_ns, int(times[onset]))
+    else:
+        if times.size < before + _LASTING_STEPS:
             raise MethodError(
-                f"{times.size} steps are too few to find an incident in, {needed} are needed"
+                f"{times.size} steps are too few to find an incident in, "
+                f"{before + _LASTING_STEPS} are needed"
             )
-        first, stop = _scores.strongest_interval(
-            values, before=guard + _QUIET_STEPS, least=_LASTING_STEPS
-        )
-        start_ns, end_ns = int(times[first]), int(times[stop - 1])
+        first, stop = _found(values, before, options.detector)
+        quiet_ns = start_ns = int(times[first])
+        end_ns = int(times[stop - 1])
     if options.horizon_s is not None:
         end_ns = min(end_ns, start_ns + round(options.horizon_s * NS))
-    return start_ns, end_ns
+    return quiet_ns, start_ns, end_ns
+
+
+def _onset(values: Floats, before: int, alert: int) -> int | None:
+    """Return the step at which the incident that goes on at the step ``alert`` began."""
+    interval = _changepoint.strongest_interval(
+        _changepoint.ranks(values), before=before, least=_LASTING_STEPS, around=alert
+    )
+    return None if interval is None else interval[0]
+
+
+def _found(values: Floats, before: int, detector: str) -> tuple[int, int]:
+    """Return where the incident that nobody told of starts and stops, in steps."""
+    ranked = _changepoint.ranks(values)
+    interval = None
+    if detector != "scan":
+        changes = _changepoint.boundaries(ranked)
+        if detector == "first":
+            ends = _first_regime(changes[changes >= before])
+        else:
+            # A change shows some steps after it began.
+            ends = (changes[:, None] - np.arange(_LASTING_STEPS)).ravel()
+        interval = _changepoint.strongest_interval(
+            ranked, before=before, least=_LASTING_STEPS, ends=ends[ends > 0]
+        )
+    if interval is None:
+        # Nothing changed; that the interval hardly stands out will show by its scores.
+        interval = _changepoint.strongest_interval(ranked, before=before, least=_LASTING_STEPS)
+    return interval or (before, values.shape[0])
+
+
+def _first_regime(changes: Ints) -> Ints:
+    """Return the first change and the next one that leaves room for an incident, if any."""
+    room = changes.min(initial=0) + _LASTING_STEPS
+    return np.concatenate([changes[:1], changes[changes >= room][:1]])
 
 
 def _usable(values: Floats, normal: Mask, anomalous: Mask, step_s: float) -> Mask:

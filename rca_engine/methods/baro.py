@@ -4,10 +4,14 @@
 A late alert puts some of the fault into the normal window; median and quartiles hardly move by it,
 which is why BARO keeps its accuracy there and N-Sigma does not.
 
+Without a time the incident lies between two change points (``_changepoint``). The paper takes the
+first change point for its beginning (``detector`` "first"); real telemetry has several before any
+fault, so here it is the interval between two that stands out most.
+
 Departures from the paper, all options: two-sided; the median of the anomalous window and not its
-maximum (``quantile`` 1.0); metrics that were constant before are kept (``_scores.standardise``).
-Without a time, the incident is the interval in which the metrics differ most from the rest
-(``_scores.strongest_interval``), where the paper detects change points.
+maximum (``quantile`` 1.0); a guard and a horizon; metrics that were constant before are kept
+(``_scores.standardise``); a change that is small for its level counts little (``level_share`` 0 for
+the paper's score); a late alert does not count the incident before it as normal (``look_back``).
 """
 
 from __future__ import annotations
@@ -34,7 +38,20 @@ def rank(
     directed: bool = Options.directed,
     threshold: float = Options.threshold,
     level_share: float = Options.level_share,
+    look_back: bool = Options.look_back,
+    detector: str = "bocpd",
+    unprompted_threshold: float = Options.unprompted_threshold,
 ) -> Ranking:
     """Rank metrics by their distance from the normal median in interquartile ranges."""
-    options = Options(quantile, guard_s, horizon_s, directed, threshold, level_share)
+    options = Options(
+        quantile,
+        guard_s,
+        horizon_s,
+        directed,
+        threshold,
+        level_share,
+        look_back,
+        detector,
+        unprompted_threshold,
+    )
     return rank_by_deviation(case, context, median_and_iqr, options)

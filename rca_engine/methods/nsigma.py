@@ -2,7 +2,10 @@
 """N-Sigma: distance from the normal mean in standard deviations.
 
 Departures from the paper's baseline, all options: two-sided; the median of the anomalous window
-and not its maximum; metrics that were constant before are kept (``_scores.standardise``).
+and not its maximum; metrics that were constant before are kept (``_scores.standardise``); a change
+that is small for its level counts little (``level_share`` 0 for the baseline's score); a late alert
+does not count the incident before it as normal (``look_back``), which is what N-Sigma is known to
+suffer from: mean and deviation take in all that is in the normal window.
 """
 
 from __future__ import annotations
@@ -29,7 +32,20 @@ def rank(
     directed: bool = Options.directed,
     threshold: float = Options.threshold,
     level_share: float = Options.level_share,
+    look_back: bool = Options.look_back,
+    detector: str = Options.detector,
+    unprompted_threshold: float = Options.unprompted_threshold,
 ) -> Ranking:
     """Rank metrics by their distance from the normal mean in standard deviations."""
-    options = Options(quantile, guard_s, horizon_s, directed, threshold, level_share)
+    options = Options(
+        quantile,
+        guard_s,
+        horizon_s,
+        directed,
+        threshold,
+        level_share,
+        look_back,
+        detector,
+        unprompted_threshold,
+    )
     return rank_by_deviation(case, context, mean_and_deviation, options)

@@ -1,0 +1,258 @@
+# SPDX-License-Identifier: Apache-2.0
+"""When did it begin? Change points over many metrics at once, and the interval that stands out.
+
+Online
+    :func:`change_points` is Bayesian online change-point detection (Adams and MacKay, Bayesian
+    Online Changepoint Detection, arXiv:0710.3742, algorithm 1): it keeps the distribution of the
+    run length, which is how many steps the present regime has lasted. BARO (Pham et al., FSE 2024,
+    section 3.2) uses it with a Gaussian of unknown mean and covariance as the regime, whose
+    predictive distribution is a multivariate Student t.
+Scan
+    :func:`strongest_interval` is a scan statistic: of all intervals the one whose values differ
+    most from the rest of the time, in ranks, so that no unit and no outlier weighs more than
+    another. Its ends may be any steps, or the change points only.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from rca_engine.methods._scores import Floats, Ints
+
+_HOPELESS = 1e-6
+"""Probability below which the hypothesis of a run length is dropped."""
+_FREEDOM = 2.0
+"""Degrees of freedom of the first step's Student t: vague, with a mean."""
+_DIMENSIONS = 3
+"""Principal components in which change points are looked for."""
+
+
+@dataclass(frozen=True)
+class Prior:
+    """What is believed before the first step.
+
+    Parameters
+    ----------
+    mean_run
+        Expected length of a regime in steps; the hazard is its inverse.
+    strength
+        How many steps the prior of the mean counts for; the prior mean is 0.
+    """
+
+    mean_run: float = 250.0
+    strength: float = 1.0
+
+
+@dataclass(frozen=True)
+class _Regimes:
+    """One hypothesis of the run length a row: its probability and its Gaussian's posterior.
+
+    The posterior is normal-inverse-Wishart (Murphy, Conjugate Bayesian Analysis of the Gaussian
+    Distribution, 2007, section 9), by the inverse and the determinant of its scale matrix.
+    """
+
+    runs: Ints
+    log_mass: Floats
+    mean: Floats
+    inverse: Floats
+    log_det: Floats
+
+    @classmethod
+    def begin(cls, dimensions: int) -> _Regimes:
+        """Return the only hypothesis before the first step: that a regime begins with it."""
+        return cls(
+            runs=np.zeros(1, dtype=np.int64),
+            log_mass=np.zeros(1),
+            mean=np.zeros((1, dimensions)),
+            inverse=np.eye(dimensions)[None],
+            log_det=np.zeros(1),
+        )
+
+
+def change_points(values: Floats, prior: Prior | None = None) -> Ints:
+    """Return the steps at which a new regime began, ascending, step 0 not among them.
+
+    Parameters
+    ----------
+    values
+        Shape (steps, dimensions), finite, scaled to variances of at most about 1.
+    prior
+        How often regimes change.
+
+    Returns
+    -------
+    Ints
+        Shape (changes,): the boundaries of the segmentation that is read backwards from the most
+        probable run length after the last step.
+    """
+    runs = most_probable_runs(values, prior or Prior())
+    found: list[int] = []
+    start = runs.size - int(runs[-1]) if runs.size else 0
+    while start > 0:
+        found.append(start)
+        # A run of 0 says that the regime begins with the step to come.
+        start -= max(int(runs[start - 1]), 1)
+    return np.array(found[::-1], dtype=np.int64)
+
+
+def most_probable_runs(values: Floats, prior: Prior) -> Ints:
+    """Return the most probable run length after each step, that step included; shape (steps,).
+
+    The cost is steps x hypotheses x dimensions squared.
+    """
+    steps, dimensions = values.shape
+    regimes = _Regimes.begin(dimensions)
+    normaliser = _normaliser(steps, dimensions)
+    best = np.empty(steps, dtype=np.int64)
+    for step, value in enumerate(values):
+        regimes = _advance(regimes, value, prior, normaliser)
+        best[step] = regimes.runs[regimes.log_mass.argmax()]
+    return best
+
+
+def _normaliser(steps: int, dimensions: int) -> Floats:
+    """Return the Student t's normalising constant, in logarithms, by run length."""
+    freedom = [run + _FREEDOM for run in range(steps)]
+    return np.array(
+        [math.lgamma((each + dimensions) / 2) - math.lgamma(each / 2) for each in freedom]
+    )
+
+
+def _advance(regimes: _Regimes, value: Floats, prior: Prior, normaliser: Floats) -> _Regimes:
+    """Return the hypotheses after one more step: each run grows by it, or a new one begins."""
+    dimensions = value.size
+    kappa = prior.strength + regimes.runs
+    freedom = regimes.runs + _FREEDOM
+    away = value - regimes.mean
+    turned = np.einsum("rij,rj->ri", regimes.inverse, away)
+    # The rank-one update's factor, for inverse (Sherman-Morrison) and determinant alike.
+    weight = kappa / (kappa + 1.0)
+    stretch = 1.0 + weight * np.einsum("ri,ri->r", away, turned)
+    joint = (
+        regimes.log_mass
+        + normaliser[regimes.runs]
+        + dimensions / 2.0 * np.log(weight / np.pi)
+        - regimes.log_det / 2.0
+        - (freedom + dimensions) / 2.0 * np.log(stretch)
+    )
+    hazard = 1.0 / prior.mean_run
+    grown = joint + np.log1p(-hazard)
+    begun = np.logaddexp.reduce(joint) + np.log(hazard)
+    total = np.logaddexp(np.logaddexp.reduce(grown), begun)
+    keep = grown - total > np.log(_HOPELESS)
+    turned, stretch, weight = turned[keep], stretch[keep], weight[keep]
+    outer = turned[:, :, None] * turned[:, None, :]
+    new = _Regimes.begin(dimensions)
+    return _Regimes(
+        runs=np.concatenate([new.runs, regimes.runs[keep] + 1]),
+        log_mass=np.concatenate([[begun], grown[keep]]) - total,
+        mean=np.concatenate(
+            [new.mean, regimes.mean[keep] + away[keep] / (kappa[keep] + 1.0)[:, None]]
+        ),
+        inverse=np.concatenate(
+            [new.inverse, regimes.inverse[keep] - (weight / stretch)[:, None, None] * outer]
+        ),
+        log_det=np.concatenate([new.log_det, regimes.log_det[keep] + np.log(stretch)]),
+    )
+
+
+def boundaries(ranked: Floats) -> Ints:
+    """Return the change points of many metrics, from their :func:`ranks`, shape (changes,)."""
+    return change_points(principal(ranked, _DIMENSIONS))
+
+
+def principal(values: Floats, dimensions: int) -> Floats:
+    """Return the first principal components, the strongest with variance 1.
+
+    Many metrics that follow one load are few dimensions, and the detector's prior, which prefers
+    no direction, does not mind which.
+
+    Parameters
+    ----------
+    values
+        Shape (steps, metrics), finite.
+    dimensions
+        How many at most.
+    """
+    left, sizes, _ = np.linalg.svd(values - values.mean(axis=0), full_matrices=False)
+    kept = (left * sizes)[:, :dimensions]
+    spread = kept.std(axis=0).max(initial=0.0)
+    scaled: Floats = kept / spread if spread > 0 else kept
+    return scaled
+
+
+def strongest_interval(
+    ranked: Floats, *, before: int, least: int, around: int | None = None, ends: Ints | None = None
+) -> tuple[int, int] | None:
+    """Find the interval in which the metrics differ most from the rest of the time.
+
+    It is the one with the largest variance between inside and outside, summed over the metrics
+    (a scan statistic, or binary segmentation with a way back).
+
+    Parameters
+    ----------
+    ranked
+        Shape (steps, metrics), from :func:`ranks`.
+    before, least
+        Steps that must come before the interval, and that it must have.
+    around
+        A step that must lie in it.
+    ends
+        Steps at which it may begin or end, the last step's end always among them; by default 200
+        evenly spaced ones, which bounds the cost at their square times metrics.
+
+    Returns
+    -------
+    start, stop
+        Steps, ``stop`` exclusive; None where no interval fits.
+    """
+    steps = ranked.shape[0]
+    if ends is None:
+        ends = np.linspace(0, steps, min(steps, 200) + 1).round().astype(np.int64)
+    ends = np.unique(np.append(ends, steps))
+    first = np.zeros((1, ranked.shape[1]))
+    total = np.concatenate([first, np.cumsum(ranked, axis=0)])[ends]
+    start, stop = ends[:, None], ends[None, :]
+    allowed = (start >= before) & (stop >= start + least)
+    if around is not None:
+        allowed &= (start <= around) & (stop > around)
+    length = np.where(allowed, stop - start, 1)
+    power = np.einsum("em,em->e", total, total)
+    between = power[:, None] + power[None, :] - 2.0 * (total @ total.T)
+    strength = np.where(allowed, between * steps / (length * (steps - length)), -np.inf)
+    if not allowed.any():
+        return None
+    row, column = np.unravel_index(int(strength.argmax()), strength.shape)
+    return int(ends[row]), int(ends[column])
+
+
+def ranks(values: Floats) -> Floats:
+    """Return each metric's ranks over time, centred on 0 with variance 1.
+
+    Equal values share a rank; an unknown value counts as neither high nor low.
+
+    Parameters
+    ----------
+    values
+        Shape (steps, metrics).
+    """
+    steps, metrics = values.shape
+    order = np.argsort(values, axis=0, kind="stable")  # unknown values go last
+    ordered = np.take_along_axis(values, order, axis=0)
+    place = np.broadcast_to(np.arange(steps)[:, None], values.shape)
+    edge = np.ones((1, metrics), dtype=bool)
+    fresh = np.concatenate([edge, ordered[1:] != ordered[:-1]])
+    first = np.maximum.accumulate(np.where(fresh, place, 0), axis=0)
+    final = np.concatenate([fresh[1:], edge])
+    last = np.minimum.accumulate(np.where(final, place, steps)[::-1], axis=0)[::-1]
+    ranked = np.empty(values.shape)
+    np.put_along_axis(ranked, order, (first + last) / 2.0, axis=0)
+    known = np.isfinite(values)
+    count = np.maximum(known.sum(axis=0), 1)
+    ranked = np.where(known, ranked - np.where(known, ranked, 0.0).sum(axis=0) / count, 0.0)
+    spread = ranked.std(axis=0)
+    scaled: Floats = np.divide(ranked, spread, out=np.zeros_like(ranked), where=spread > 0)
+    return scaled
