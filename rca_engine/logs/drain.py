@@ -117,9 +117,7 @@ class _Group:
     def similarity(self, words: Words) -> tuple[float, int]:
         """Return the share of the constants that agree, and their number (section III-D)."""
         constants = sum(own != MASK for own in self.words)
-        equal = sum(
-            own == other != MASK for own, other in zip(self.words, words, strict=True)
-        )
+        equal = sum(own == other != MASK for own, other in zip(self.words, words, strict=True))
         return (equal / constants if constants else 1.0), equal
 
     def add(self, words: Words) -> None:
@@ -144,7 +142,8 @@ def parse(lines: Iterable[str], options: DrainOptions | None = None) -> Parsed:
     # Each distinct line is masked once, each distinct masked line grouped once.
     numbers: dict[str, int] = {}
     masks: dict[str, int] = {}
-    number_of_line, mask_of_number = [], []
+    number_of_line: list[int] = []
+    mask_of_number: list[int] = []
     for line in lines:
         number = numbers.setdefault(line, len(numbers))
         number_of_line.append(number)

@@ -13,11 +13,11 @@ import re
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from rca_engine.case import CaseView
 from rca_engine.errors import MethodError
-from rca_engine.methods._periods import Periods
 from rca_engine.methods._scores import Floats, Ints, Mask
 
 _ERROR = re.compile(r"err|fail|exception|abort|timeout|unavailable|^[45]\d\d$|^2$", re.IGNORECASE)
@@ -27,6 +27,7 @@ _MS = 1e-6
 """Milliseconds in a nanosecond."""
 
 Operation = tuple[str, str]
+Strings = npt.NDArray[np.object_]
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,8 @@ class Spans:
         Whether the span failed.
     component_of
         Shape (operations,): place in ``components``.
+    span_ids, trace_ids
+        Shapes (spans,) and (traces,), as the table has them.
     """
 
     operations: tuple[Operation, ...]
@@ -63,6 +66,8 @@ class Spans:
     own_ms: Floats
     error: Mask
     component_of: Ints
+    span_ids: Strings
+    trace_ids: Strings
 
     @property
     def size(self) -> int:
@@ -95,13 +100,13 @@ class Spans:
 
     @functools.cached_property
     def entry(self) -> Mask:
-        """Whether a span is where a request enters its component: a call from outside, or a root."""
+        """Whether a span enters its component: called from another one, or a root."""
         return (self.parent < 0) | (self.caller >= 0)
 
     @functools.cached_property
     def children(self) -> Ints:
         """How many children each span has."""
-        return np.bincount(self.parent[self.parent >= 0], minlength=self.size)
+        return np.bincount(self.parent[self.parent >= 0], minlength=self.size).astype(np.int64)
 
     def per_trace(self, values: Floats | Mask) -> Floats:
         """Sum a per-span array over each trace; shape (traces,)."""
@@ -127,9 +132,7 @@ def read_spans(case: CaseView) -> Spans:
 def spans_of(table: pd.DataFrame) -> Spans:
     """Put a ``traces`` table into arrays; it may be empty."""
     columns = ["trace_id", "span_id", "parent_span_id", "component", "name", "duration", "status"]
-    spans = table[columns].assign(
-        start_ns=pd.DatetimeIndex(table["start"]).as_unit("ns").asi8
-    )
+    spans = table[columns].assign(start_ns=pd.DatetimeIndex(table["start"]).as_unit("ns").asi8)
     spans = spans.sort_values(["trace_id", "start_ns", "span_id", "duration"], kind="stable")
     spans = spans.drop_duplicates(["trace_id", "span_id"], ignore_index=True)
     operations = pd.MultiIndex.from_frame(spans[["component", "name"]].astype(str))
@@ -149,15 +152,12 @@ def spans_of(table: pd.DataFrame) -> Spans:
         parent=parent,
         start_ns=start_ns,
         duration_ms=duration_ns * _MS,
-        own_ms=(duration_ns - _covered_ns(start_ns, duration_ns, parent)) * _MS,
+        own_ms=np.asarray((duration_ns - _covered_ns(start_ns, duration_ns, parent)) * _MS),
         error=spans["status"].astype(str).map(failed).to_numpy(dtype=np.bool_),
         component_of=np.array([place[component] for component, _ in names], dtype=np.int64),
+        span_ids=spans["span_id"].to_numpy(dtype=object),
+        trace_ids=spans["trace_id"].unique().astype(object),
     )
-
-
-def split(spans: Spans, periods: Periods) -> tuple[Mask, Mask]:
-    """Return which traces are of the normal and which of the anomalous window; shape (traces,)."""
-    return periods.normal(spans.trace_start_ns), periods.anomalous(spans.trace_start_ns)
 
 
 def take_traces(spans: Spans, traces: Mask) -> Spans:
@@ -175,6 +175,8 @@ def take_traces(spans: Spans, traces: Mask) -> Spans:
         duration_ms=spans.duration_ms[kept],
         own_ms=spans.own_ms[kept],
         error=spans.error[kept],
+        span_ids=spans.span_ids[kept],
+        trace_ids=spans.trace_ids[traces],
     )
 
 
