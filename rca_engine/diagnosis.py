@@ -17,9 +17,16 @@ import pandas as pd
 from rca_engine import methods, schemas
 from rca_engine.case import Case
 from rca_engine.errors import MethodError, RcaEngineError
+from rca_engine.explanation import (
+    component_json,
+    evidence_json,
+    metric_sentence,
+    signal_sentence,
+)
 from rca_engine.methods import Method
 from rca_engine.model import Alert, GroundTruth, Status, TimeSource
 from rca_engine.ranking import Candidate, Context, Evidence, Ranking
+from rca_engine.untrusted import one_line
 from rcalab_common.files import write_json
 from rcalab_common.times import format_utc
 
@@ -30,7 +37,7 @@ _TOLD = {
     "none": "no time",
     "oracle": "the fault's true time, for comparison only",
 }
-_EVIDENCE = ("before", "after", "direction", "unit", "first_deviation")
+_EVIDENCE = ("before", "after", "direction", "unit", "first_deviation", "p_value")
 
 
 @dataclass(frozen=True)
@@ -94,7 +101,7 @@ class Diagnosis:
             "seed": self.seed,
             "options": dict(self.options),
             "components": [
-                {"rank": rank, "component": each.component, "score": each.score}
+                component_json(rank, each)
                 for rank, each in enumerate(self.candidates.components(), start=1)
             ],
             "metrics": [
@@ -103,7 +110,7 @@ class Diagnosis:
                     "component": each.component,
                     "metric": each.metric,
                     "score": each.score,
-                    "evidence": _evidence_json(evidence),
+                    "evidence": evidence_json(evidence),
                 }
                 for rank, (each, evidence) in enumerate(self.evidence, start=1)
             ],
@@ -116,10 +123,13 @@ class Diagnosis:
         if self.found_nothing:
             return f"{self.method}: no fault found" + (f" ({self.reason})" if self.reason else "")
         lines = [f"{self.method} ranked {len(self.ranking)} components:"]
-        for rank, component in enumerate(self.ranking[:top], start=1):
-            lines.append(f"{rank}. {component}")
-            mine = [pair for pair in self.evidence if pair[0].component == component]
-            lines += [f"   {_sentence(*pair)}" for pair in mine[:top]]
+        for rank, each in enumerate(self.candidates.components()[:top], start=1):
+            lines.append(f"{rank}. {one_line(each.component)}")
+            mine = [pair for pair in self.evidence if pair[0].component == each.component]
+            lines += [f"   {metric_sentence(*pair)}" for pair in mine[:top]]
+            lines += [f"   {signal_sentence(signal)}" for signal in each.signals[:top]]
+            if each.path:
+                lines.append(f"   reaches the alert by {one_line(' → '.join(each.path))}")
         return "\n".join(lines)
 
     def write(self, case_dir: Path | str) -> Path:
@@ -269,25 +279,3 @@ def _run(
         _log.warning("%s failed", method.name, exc_info=True)
         return Ranking(()), "failed", f"{type(error).__name__}: {error}"
     return ranking, "degraded" if ranking.degraded else "ok", ranking.degraded
-
-
-def _evidence_json(evidence: Evidence) -> dict[str, Any]:
-    first = evidence.first_deviation_ns
-    values = (
-        evidence.before,
-        evidence.after,
-        evidence.direction,
-        evidence.unit,
-        None if first is None else format_utc(first),
-    )
-    return dict(zip(_EVIDENCE, values, strict=True))
-
-
-def _sentence(candidate: Candidate, evidence: Evidence) -> str:
-    unit = "" if evidence.unit == "1" else f" {evidence.unit}"
-    since = evidence.first_deviation_ns
-    when = "" if since is None else f", first seen {format_utc(since)[11:19]} UTC"
-    return (
-        f"{candidate.metric} went {evidence.direction} from {evidence.before:.4g} to "
-        f"{evidence.after:.4g}{unit} (score {candidate.score:.1f}{when})"
-    )
