@@ -2,7 +2,7 @@
 """The normal and the anomalous window for events: log lines and spans have no grid of their own.
 
 They are those of :mod:`rca_engine.methods._windows`, except that the anomalous window is at least
-two steps of the case long, so that metrics by the minute have a value in it.
+three steps of the case long, so that metrics by the minute have a median in it.
 """
 
 from __future__ import annotations
@@ -10,17 +10,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
-from rca_engine.case import CaseView
+from rca_engine.case import CaseView, metric_matrix
 from rca_engine.errors import MethodError
 from rca_engine.methods import _grid, _scores
-from rca_engine.methods._scores import Ints, Mask
-from rca_engine.methods._windows import WindowOptions
+from rca_engine.methods._scores import Floats, Ints, Mask
+from rca_engine.methods._windows import WindowOptions, Windows, metric_of
 from rca_engine.model import NS
 from rca_engine.ranking import Context
 from rcalab_common.times import format_utc
 
-_STEPS = 2
+_STEPS = 3
+_LEAST_NORMAL = 4
+"""Values that a metric must have in the normal window."""
 _QUIET_S, _LASTING_S = 30.0, 15.0
 """Seconds that must come before an incident which a method finds itself, and that it must last."""
 
@@ -57,6 +60,46 @@ def periods(case: CaseView, context: Context, options: WindowOptions) -> Periods
         horizon_s = max(options.horizon_s, _STEPS * case.step_s)
         end_ns = min(end_ns, start_ns + round(horizon_s * NS))
     return Periods(start_ns - round(options.guard_s * NS), start_ns, end_ns)
+
+
+def metric_windows(case: CaseView, context: Context, at: Periods) -> Windows:
+    """Put the metrics side by side with the two windows, however coarse their steps are.
+
+    Symptoms are left out as in :func:`rca_engine.methods._windows.windows`; no metric may be left.
+    """
+    matrix = metric_matrix(case.table("metrics"))
+    times: Ints = pd.DatetimeIndex(matrix.index).as_unit("ns").asi8
+    values: Floats = matrix.to_numpy(dtype=np.float64)
+    normal, anomalous = at.normal(times), at.anomalous(times)
+    known = np.isfinite(values)
+    usable = (known[normal].sum(axis=0) >= _LEAST_NORMAL) & known[anomalous].any(axis=0)
+    keys, metrics, columns = [], [], []
+    for column, key in enumerate(matrix.columns.to_flat_index()):
+        component, name = str(key[0]), str(key[1])
+        metric = metric_of(case, name)
+        symptom = component == context.alert_component and metric.scope == "external"
+        if usable[column] and not symptom:
+            keys.append((component, name))
+            metrics.append(metric)
+            columns.append(column)
+    return Windows(
+        tuple(keys), tuple(metrics), times, values[:, columns], normal, anomalous, at.start_ns
+    )
+
+
+def internal_only(data: Windows) -> Windows:
+    """Leave out external metrics: what a caller sees of a component, its callees may have caused.
+
+    Where there are no internal ones, all stay.
+    """
+    internal = np.flatnonzero([each.scope == "internal" for each in data.metrics])
+    return data.take(internal) if internal.size else data
+
+
+def missing(case: CaseView) -> str | None:
+    """Say which of the sources that a method declared the case lacks; None if it has all."""
+    lacking = [name for name in sorted(case.tables) if case.tables[name].empty]
+    return f"the case has no {' and no '.join(lacking)}" if lacking else None
 
 
 def require(what: str, normal: Mask, anomalous: Mask, at: Periods) -> None:

@@ -19,6 +19,7 @@ import pandas as pd
 from rca_engine.case import CaseView
 from rca_engine.errors import MethodError
 from rca_engine.methods._scores import Floats, Ints, Mask
+from rca_engine.ranking import SpanEvidence
 
 _ERROR = re.compile(r"err|fail|exception|abort|timeout|unavailable|^[45]\d\d$|^2$", re.IGNORECASE)
 """Status of a failed span: OpenTelemetry's (ERROR, or its code 2), gRPC's words, HTTP's codes."""
@@ -106,11 +107,14 @@ class Spans:
     @functools.cached_property
     def children(self) -> Ints:
         """How many children each span has."""
-        return np.bincount(self.parent[self.parent >= 0], minlength=self.size).astype(np.int64)
+        counts = np.bincount(self.parent[self.parent >= 0], minlength=self.size)
+        return np.asarray(counts, dtype=np.int64)
 
     def per_trace(self, values: Floats | Mask) -> Floats:
         """Sum a per-span array over each trace; shape (traces,)."""
-        return np.bincount(self.trace, weights=values.astype(np.float64), minlength=self.traces)
+        weights = values.astype(np.float64)
+        total = np.bincount(self.trace, weights=weights, minlength=self.traces)
+        return np.asarray(total, dtype=np.float64)
 
 
 def read_spans(case: CaseView) -> Spans:
@@ -160,6 +164,35 @@ def spans_of(table: pd.DataFrame) -> Spans:
     )
 
 
+@dataclass(frozen=True)
+class Visits:
+    """Each operation that a trace came by, once, however often it called it.
+
+    Parameters
+    ----------
+    trace, operation
+        Shape (visits,).
+    of_span
+        Shape (spans,): the visit that each span belongs to.
+    """
+
+    trace: Ints
+    operation: Ints
+    of_span: Ints
+
+    def mean(self, values: Floats) -> Floats:
+        """Return the mean of a per-span array over each visit; shape (visits,)."""
+        calls = np.bincount(self.of_span, minlength=self.trace.size)
+        return np.bincount(self.of_span, weights=values, minlength=self.trace.size) / calls
+
+
+def visits_of(spans: Spans) -> Visits:
+    """Return what each trace came by."""
+    operations = max(len(spans.operations), 1)
+    visits, of_span = np.unique(spans.trace * operations + spans.operation, return_inverse=True)
+    return Visits(visits // operations, visits % operations, of_span.astype(np.int64))
+
+
 def take_traces(spans: Spans, traces: Mask) -> Spans:
     """Return the spans of some traces only, the traces numbered anew."""
     kept = traces[spans.trace]
@@ -196,6 +229,39 @@ def mean_and_spread(values: Floats, group: Ints, groups: int) -> tuple[Floats, F
     spread = np.bincount(group, weights=(values - mean[group]) ** 2, minlength=groups) / divisor
     empty = size == 0
     return np.where(empty, np.nan, mean), np.where(empty, np.nan, np.sqrt(spread)), size
+
+
+def span_evidence(spans: Spans, before: Mask, after: Mask) -> list[SpanEvidence]:
+    """Say of each operation how long it took, how often it was called, and how often it failed.
+
+    Parameters
+    ----------
+    spans
+        All spans.
+    before, after
+        Shape (spans,): those of the normal and of the anomalous window.
+    """
+    operations = len(spans.operations)
+    durations = pd.Series(spans.duration_ms)
+    medians = [
+        durations[mask].groupby(spans.operation[mask]).median().to_dict()
+        for mask in (before, after)
+    ]
+    counts = [
+        np.bincount(spans.operation[mask], minlength=operations)
+        for mask in (before, after, after & spans.error)
+    ]
+    return [
+        SpanEvidence(
+            operation=name,
+            before_ms=medians[0].get(place),
+            after_ms=medians[1].get(place),
+            count_before=int(counts[0][place]),
+            count=int(counts[1][place]),
+            errors=int(counts[2][place]),
+        )
+        for place, (_, name) in enumerate(spans.operations)
+    ]
 
 
 def _parents(spans: pd.DataFrame) -> Ints:

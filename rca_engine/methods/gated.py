@@ -8,6 +8,9 @@ what chance would give it (``_surprise``). A source is heard if its largest scor
 ``threshold`` times that; a component is as suspect as the most surprised source that is heard says.
 If none is, no fault was found.
 
+Spans show what a component's callers see, and that its callees may have caused: they are heard only
+if nothing from inside the components, their metrics and logs, is.
+
 Own method of this package; it follows no paper. What its parts come from: ``_surprise``.
 """
 
@@ -16,11 +19,17 @@ from __future__ import annotations
 from rca_engine.case import CaseView
 from rca_engine.errors import MethodError
 from rca_engine.methods import method
-from rca_engine.methods._periods import Periods, periods
-from rca_engine.methods._surprise import Surprise, in_logs, in_metrics, in_traces
-from rca_engine.methods._traces import Spans, spans_of
+from rca_engine.methods._periods import Periods, internal_only, metric_windows, missing, periods
+from rca_engine.methods._surprise import Finding, Surprise
+from rca_engine.methods._surprise_logs import in_logs
+from rca_engine.methods._surprise_metrics import in_metrics
+from rca_engine.methods._surprise_traces import in_traces
+from rca_engine.methods._traces import spans_of
 from rca_engine.methods._windows import WindowOptions
 from rca_engine.ranking import Candidate, Context, Ranking
+
+_SIGNALS = 5
+"""Log and span findings that a candidate carries."""
 
 
 @method(
@@ -37,3 +46,58 @@ def rank(
     horizon_s: float | None = WindowOptions.horizon_s,
 ) -> Ranking:
     """Rank components by the source that is most surprised; sources that are not are not heard."""
+    if threshold < 0:
+        raise MethodError(f"threshold must be at least 0, got {threshold}")
+    at = periods(case, context, WindowOptions(guard_s, horizon_s))
+    inside, seen = _sources(case, context, at)
+    heard = [each for each in inside if each.strength > threshold]
+    heard = heard or [each for each in seen if each.strength > threshold]
+    return Ranking(_candidates(heard), time_ns=at.start_ns, degraded=missing(case))
+
+
+def _sources(
+    case: CaseView, context: Context, at: Periods
+) -> tuple[list[Surprise], list[Surprise]]:
+    """Let each source that the case has say what surprises it: from inside, and as callers see it.
+
+    Raises
+    ------
+    MethodError
+        If the case has none.
+    """
+    inside, seen = [], []
+    spans = None if case.table("traces").empty else spans_of(case.table("traces"))
+    if not case.table("metrics").empty:
+        inside.append(in_metrics(internal_only(metric_windows(case, context, at))))
+    if not case.table("logs").empty:
+        inside.append(in_logs(case, at, spans))
+    if spans is not None:
+        seen.append(in_traces(spans, at))
+    if not inside and not seen:
+        raise MethodError("the case has neither metrics nor logs nor traces")
+    return inside, seen
+
+
+def _candidates(heard: list[Surprise]) -> tuple[Candidate, ...]:
+    """Give each component its largest score and what it rests on, then the metrics by name."""
+    findings: dict[str, list[Finding]] = {}
+    for source in heard:
+        for each in source.findings:
+            if each.score > 0:
+                findings.setdefault(each.component, []).append(each)
+    components = []
+    for component, mine in findings.items():
+        mine.sort(key=lambda each: -each.score)
+        signals = dict.fromkeys(each.signal for each in mine if each.signal is not None)
+        components.append(Candidate(component, mine[0].score, signals=tuple(signals)[:_SIGNALS]))
+    metrics = [
+        Candidate(each.component, each.score, each.name, each.evidence)
+        for mine in findings.values()
+        for each in mine
+        if each.evidence is not None
+    ]
+    return (*sorted(components, key=_order), *sorted(metrics, key=_order))
+
+
+def _order(candidate: Candidate) -> tuple[float, str, str]:
+    return -candidate.score, candidate.component, candidate.metric or ""
