@@ -26,6 +26,8 @@ from rca_engine.model import NS
 
 Key = tuple[str, str, str]
 
+_TIMES = {"metrics": "timestamp", "logs": "timestamp", "traces": "start"}
+
 
 @dataclass(frozen=True)
 class Grid:
@@ -67,10 +69,11 @@ def build(case: CaseView, origin_ns: int, step_s: float) -> Grid:
         If no source has any data.
     """
     step_ns = max(round(step_s * NS), 1)
+    tables = {name: _within(case, name) for name in _TIMES if name in case.tables}
     parts = [
-        read(case.tables[name], origin_ns, step_ns)
+        read(tables[name], origin_ns, step_ns)
         for name, read in (("metrics", _metrics), ("logs", _logs), ("traces", _traces))
-        if name in case.tables and not case.tables[name].empty
+        if name in tables and not tables[name].empty
     ]
     if not parts:
         raise MethodError(f"the case has none of {', '.join(sorted(case.tables))}")
@@ -85,6 +88,13 @@ def build(case: CaseView, origin_ns: int, step_s: float) -> Grid:
     order = sorted(range(len(keys)), key=keys.__getitem__)
     times = origin_ns + step_ns * np.arange(first, last + 1, dtype=np.int64)
     return Grid(tuple(keys[at] for at in order), times, step_ns, values[:, order])
+
+
+def _within(case: CaseView, name: str) -> pd.DataFrame:
+    """Return a table's rows of the case's window: one stray time must not stretch the grid."""
+    table = case.tables[name]
+    times_ns = pd.DatetimeIndex(table[_TIMES[name]]).as_unit("ns").asi8
+    return table[(times_ns >= case.window.start_ns) & (times_ns <= case.window.end_ns)]
 
 
 @dataclass(frozen=True)

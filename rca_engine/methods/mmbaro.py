@@ -25,7 +25,7 @@ from rca_engine.errors import MethodError
 from rca_engine.methods import _grid, _scores, method
 from rca_engine.methods._grid import Grid
 from rca_engine.methods._periods import missing, periods, require
-from rca_engine.methods._scores import Floats, Ints
+from rca_engine.methods._scores import Floats, Ints, Mask
 from rca_engine.methods._windows import WindowOptions, metric_of
 from rca_engine.ranking import (
     Candidate,
@@ -86,9 +86,7 @@ def rank(
     return Ranking(_candidates(case, keys, score, sign, before, after), at.start_ns, degraded)
 
 
-def _usable(
-    case: CaseView, context: Context, grid: Grid, normal: Floats, anomalous: Floats
-) -> Ints:
+def _usable(case: CaseView, context: Context, grid: Grid, normal: Mask, anomalous: Mask) -> Ints:
     """Return the columns that are known in both windows and are no symptom."""
     known = np.isfinite(grid.values)
     enough = (known[normal].sum(axis=0) >= _LEAST_NORMAL) & known[anomalous].any(axis=0)
@@ -130,8 +128,13 @@ def _candidates(
         best.setdefault(component, float(score[at]))
         was, now = float(before[at]), float(after[at])
         if source == "metrics":
-            way = "up" if sign[at] > 0 else "down"
-            evidence = Evidence(was, now, way, metric_of(case, name).unit, None)
+            evidence = Evidence(
+                before=was,
+                after=now,
+                direction="up" if sign[at] > 0 else "down",
+                unit=metric_of(case, name).unit,
+                first_deviation_ns=None,
+            )
             metrics.append(Candidate(component, float(score[at]), name, evidence))
         elif source == "logs":
             signals.setdefault(component, []).append(LogEvidence(name, was, now, unit="1"))

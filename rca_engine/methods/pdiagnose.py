@@ -34,7 +34,7 @@ from rca_engine.errors import MethodError
 from rca_engine.logs.templates import error_lines
 from rca_engine.methods import method
 from rca_engine.methods._periods import Periods, metric_windows, missing, periods
-from rca_engine.methods._scores import Floats, Mask
+from rca_engine.methods._scores import Floats, Ints, Mask
 from rca_engine.methods._traces import Spans, mean_and_spread, span_evidence, spans_of
 from rca_engine.methods._windows import WindowOptions, Windows
 from rca_engine.ranking import Candidate, Context, Evidence, Ranking, Signal
@@ -150,7 +150,7 @@ def span_votes(
     return votes, signals
 
 
-def _rise(odd: Mask, group: Floats, groups: int, before: Mask, after: Mask) -> Floats:
+def _rise(odd: Mask, group: Ints, groups: int, before: Mask, after: Mask) -> Floats:
     """Return how much each group's share of odd entries rose; 0 where chance explains it."""
 
     def counted(mask: Mask) -> tuple[Floats, Floats]:
@@ -194,8 +194,9 @@ def _by_component(components: list[str], votes: Floats) -> Votes:
 
 
 def _metric_candidates(data: Windows, votes: Floats) -> tuple[Candidate, ...]:
-    before = np.nanmedian(data.values[data.normal], axis=0) if data.keys else np.zeros(0)
-    after = np.nanmedian(data.values[data.anomalous], axis=0) if data.keys else np.zeros(0)
+    values = data.values  # noqa: PD011 - an array
+    before = np.nanmedian(values[data.normal], axis=0) if data.keys else np.zeros(0)
+    after = np.nanmedian(values[data.anomalous], axis=0) if data.keys else np.zeros(0)
     found = []
     for column in np.flatnonzero(votes > 0):
         component, name = data.keys[column]

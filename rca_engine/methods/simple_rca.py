@@ -7,8 +7,8 @@ before are alarms (section 3.2). Components are ranked by how many of the three 
 by how severe the worst alarm of each is.
 
 The paper does not say how alarms of different sources are added up. Here each source gives one
-point for an alarm and up to one more for its severity: how far beyond its rule it is, as x / (1 + x)
-with x = 1 at the rule. It counts keywords without looking at what was logged before: here they are
+point for an alarm and up to one more for its severity, x / (1 + x) where x is 1 at the limit.
+It counts keywords without looking at what was logged before: here they are
 per unit of traffic, before and after, for a service that always logs errors would always win.
 """
 
@@ -24,7 +24,7 @@ from rca_engine.errors import MethodError
 from rca_engine.logs.templates import error_lines
 from rca_engine.methods import _scores, method
 from rca_engine.methods._periods import Periods, metric_windows, missing, periods
-from rca_engine.methods._scores import Floats
+from rca_engine.methods._scores import Floats, Ints
 from rca_engine.methods._traces import Spans, span_evidence, spans_of
 from rca_engine.methods._windows import WindowOptions, Windows
 from rca_engine.ranking import Candidate, Context, Evidence, LogEvidence, Ranking, Signal
@@ -75,7 +75,7 @@ def _metric_alarms(data: Windows, sigmas: float) -> tuple[Alarms, tuple[Candidat
     if not data.keys:
         return {}, ()
     distances, before = data.distances(_scores.mean_and_deviation)
-    values = data.values[data.anomalous]
+    values = data.values[data.anomalous]  # noqa: PD011 - an array
     farthest = np.nanmedian(distances[data.anomalous], axis=0)
     after = np.nanmedian(values, axis=0)
     alarms: Alarms = {}
@@ -132,12 +132,13 @@ def _span_alarms(
     return alarms
 
 
-def _p95(values: Floats, operation: Floats, spans: Spans) -> tuple[Floats, Floats]:
+def _p95(values: Floats, operation: Ints, spans: Spans) -> tuple[Floats, Floats]:
     """Return the 95th percentile and the size of each operation's spans; shape (operations,)."""
     groups = pd.Series(values).groupby(operation)
     every = range(len(spans.operations))
-    high = groups.quantile(0.95).reindex(every).fillna(0.0).to_numpy(dtype=np.float64)
-    return high, groups.size().reindex(every).fillna(0).to_numpy(dtype=np.float64)
+    high: Floats = np.asarray(groups.quantile(0.95).reindex(every).fillna(0.0), dtype=np.float64)
+    size: Floats = np.asarray(groups.size().reindex(every).fillna(0), dtype=np.float64)
+    return high, size
 
 
 def _components(
