@@ -3,8 +3,8 @@
 
 A metric's score is how far the median of the anomalous window went, over the farthest median of as
 many steps on end before. Metrics have heavy tails (an idle service that is called once), so the
-chance level is what the same score reaches at most when a part of the normal window is held against
-the rest of it.
+chance level is twice what the same score reaches at most when a part of the normal window is held
+against the rest of it: as far as that a quiet time goes in one time of a few.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from rca_engine.methods._surprise import Finding, Surprise, strongest
 from rca_engine.methods._windows import Windows
 from rca_engine.ranking import Evidence
 
+_MARGIN = 2.0
+"""Chance level, as a multiple of the largest score of a part of the normal window."""
 _LEAST_NORMAL = 3
 """Parts of the normal window without which nothing says how odd a metric may be."""
 
@@ -37,7 +39,7 @@ def in_metrics(data: Windows) -> Surprise:
     median = np.nanmedian(after, axis=0)
     quiet = np.abs(_rolling_median(normal, width))
     score = np.abs(median) / np.fmax(np.fmax.reduce(quiet, axis=0), 1.0)
-    score = np.nan_to_num(score) / max(_quiet_level(quiet, width), 1.0)
+    score = np.nan_to_num(score) / (_MARGIN * max(_quiet_level(quiet, width), 1.0))
     later = np.nanmedian(data.values[data.anomalous], axis=0)
     findings = [
         Finding(

@@ -80,8 +80,8 @@ def rank(
 ) -> Ranking:
     """Rank operations by the slow traces that they lie on, weighed by PageRank."""
     options = _Options(damping, call_weight, kind_share)
-    at = periods(case, context, WindowOptions(guard_s, horizon_s))
     spans = read_spans(case)
+    at = periods(case, context, WindowOptions(guard_s, horizon_s))
     before, after = at.normal(spans.trace_start_ns), at.anomalous(spans.trace_start_ns)
     require("traces", before, after, at)
     slow = slow_traces(spans, before, sigmas)

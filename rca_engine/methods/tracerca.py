@@ -65,8 +65,8 @@ def rank(
         raise MethodError(
             "sigmas must be above 0, useful from 0 to 1, and support above 0, up to 1"
         )
-    at = periods(case, context, WindowOptions(guard_s, horizon_s))
     spans = read_spans(case)
+    at = periods(case, context, WindowOptions(guard_s, horizon_s))
     before, after = at.normal(spans.trace_start_ns), at.anomalous(spans.trace_start_ns)
     require("traces", before, after, at)
     odd = abnormal_spans(spans, before[spans.trace], after[spans.trace], sigmas, useful)
