@@ -27,7 +27,7 @@ _ERROR_WEIGHT = 2.0
 _ERROR_LEVEL = re.compile(r"err|fatal|crit|alert|emerg|panic|severe", re.IGNORECASE)
 _ERROR_TEXT = re.compile(
     r"(?<![a-z])(?:error|fail(?:s|ed|ure|ing)?|fatal|critical|panic|traceback|abort(?:ed)?|refused"
-    r"|time[d -]?out|unavailable|out of memory|oom|killed|segfault|xid)(?![a-z])"
+    r"|timed?[ -]?out|unavailable|out of memory|oom|killed|segfault|xid)(?![a-z])"
     r"|exception|(?:status|code)\W{1,3}5\d\d(?!\d)",
     re.IGNORECASE,
 )

@@ -93,8 +93,13 @@ def build(case: CaseView, origin_ns: int, step_s: float) -> Grid:
 def _within(case: CaseView, name: str) -> pd.DataFrame:
     """Return a table's rows of the case's window: one stray time must not stretch the grid."""
     table = case.tables[name]
-    times_ns = pd.DatetimeIndex(table[_TIMES[name]]).as_unit("ns").asi8
-    return table[(times_ns >= case.window.start_ns) & (times_ns <= case.window.end_ns)]
+    times = times_ns(table, name)
+    return table[(times >= case.window.start_ns) & (times <= case.window.end_ns)]
+
+
+def times_ns(table: pd.DataFrame, name: str) -> Ints:
+    """Return when each row of a table of metrics, logs or traces is; UTC nanoseconds."""
+    return np.asarray(pd.DatetimeIndex(table[_TIMES[name]]).as_unit("ns").asi8, dtype=np.int64)
 
 
 @dataclass(frozen=True)
@@ -106,13 +111,12 @@ class _Part:
     series: Floats
 
 
-def _steps_of(times: pd.Series, origin_ns: int, step_ns: int) -> Ints:
-    times_ns = pd.DatetimeIndex(times).as_unit("ns").asi8
-    return np.asarray((times_ns - origin_ns) // step_ns, dtype=np.int64)
+def _steps_of(table: pd.DataFrame, name: str, origin_ns: int, step_ns: int) -> Ints:
+    return (times_ns(table, name) - origin_ns) // step_ns
 
 
 def _metrics(table: pd.DataFrame, origin_ns: int, step_ns: int) -> _Part:
-    wide = table.assign(step=_steps_of(table["timestamp"], origin_ns, step_ns)).pivot_table(
+    wide = table.assign(step=_steps_of(table, "metrics", origin_ns, step_ns)).pivot_table(
         index="step", columns=["component", "metric"], values="value", aggfunc="mean"
     )
     keys = [("metrics", str(key[0]), str(key[1])) for key in wide.columns.to_flat_index()]
@@ -120,9 +124,7 @@ def _metrics(table: pd.DataFrame, origin_ns: int, step_ns: int) -> _Part:
 
 
 def _logs(table: pd.DataFrame, origin_ns: int, step_ns: int) -> _Part:
-    steps, period = np.unique(
-        _steps_of(table["timestamp"], origin_ns, step_ns), return_inverse=True
-    )
+    steps, period = np.unique(_steps_of(table, "logs", origin_ns, step_ns), return_inverse=True)
     counted = count_templates(table, period.astype(np.int64), steps.size)
     return _Part([("logs", *key) for key in counted.keys], steps, counted.counts.T)
 

@@ -87,6 +87,25 @@ def metric_windows(case: CaseView, context: Context, at: Periods) -> Windows:
     )
 
 
+def require_any(case: CaseView, at: Periods) -> None:
+    """Refuse a case none of whose sources has data in both windows.
+
+    Raises
+    ------
+    MethodError
+        Naming the sources, or saying which window is empty.
+    """
+    held = {name: table for name, table in case.tables.items() if not table.empty}
+    if not held:
+        raise MethodError(f"the case has none of {', '.join(sorted(case.tables))}")
+    times = {name: _grid.times_ns(table, name) for name, table in held.items()}
+    masks = [(at.normal(each), at.anomalous(each)) for each in times.values()]
+    if not any(normal.any() and anomalous.any() for normal, anomalous in masks):
+        every = [np.concatenate(side) for side in zip(*masks, strict=True)]
+        require("telemetry", every[0], every[1], at)
+        raise MethodError("no source has telemetry both before and after the alert")
+
+
 def internal_only(data: Windows) -> Windows:
     """Leave out external metrics: what a caller sees of a component, its callees may have caused.
 

@@ -31,6 +31,8 @@ def in_metrics(data: Windows) -> Surprise:
     Surprise
         Empty where the normal window is too short to say how odd a metric may be.
     """
+    if not data.keys:
+        return Surprise("metrics", ())
     distances, before = data.distances(_scores.median_and_iqr)
     normal, after = distances[data.normal], distances[data.anomalous]
     width = min(after.shape[0], normal.shape[0] // _LEAST_NORMAL)

@@ -19,7 +19,14 @@ from __future__ import annotations
 from rca_engine.case import CaseView
 from rca_engine.errors import MethodError
 from rca_engine.methods import method
-from rca_engine.methods._periods import Periods, internal_only, metric_windows, missing, periods
+from rca_engine.methods._periods import (
+    Periods,
+    internal_only,
+    metric_windows,
+    missing,
+    periods,
+    require_any,
+)
 from rca_engine.methods._surprise import Finding, Surprise
 from rca_engine.methods._surprise_logs import in_logs
 from rca_engine.methods._surprise_metrics import in_metrics
@@ -49,6 +56,7 @@ def rank(
     if threshold < 0:
         raise MethodError(f"threshold must be at least 0, got {threshold}")
     at = periods(case, context, WindowOptions(guard_s, horizon_s))
+    require_any(case, at)
     inside, seen = _sources(case, context, at)
     heard = [each for each in inside if each.strength > threshold]
     heard = heard or [each for each in seen if each.strength > threshold]
@@ -58,13 +66,7 @@ def rank(
 def _sources(
     case: CaseView, context: Context, at: Periods
 ) -> tuple[list[Surprise], list[Surprise]]:
-    """Let each source that the case has say what surprises it: from inside, and as callers see it.
-
-    Raises
-    ------
-    MethodError
-        If the case has none.
-    """
+    """Let each source that the case has say what surprises it: from inside, and as callers see."""
     inside, seen = [], []
     spans = None if case.table("traces").empty else spans_of(case.table("traces"))
     if not case.table("metrics").empty:
@@ -73,8 +75,6 @@ def _sources(
         inside.append(in_logs(case, at, spans))
     if spans is not None:
         seen.append(in_traces(spans, at))
-    if not inside and not seen:
-        raise MethodError("the case has neither metrics nor logs nor traces")
     return inside, seen
 
 

@@ -33,7 +33,7 @@ from rca_engine.case import CaseView
 from rca_engine.errors import MethodError
 from rca_engine.logs.templates import error_lines
 from rca_engine.methods import method
-from rca_engine.methods._periods import Periods, metric_windows, missing, periods
+from rca_engine.methods._periods import Periods, metric_windows, missing, periods, require_any
 from rca_engine.methods._scores import Floats, Ints, Mask
 from rca_engine.methods._traces import Spans, mean_and_spread, span_evidence, spans_of
 from rca_engine.methods._windows import WindowOptions, Windows
@@ -73,8 +73,7 @@ def rank(
             "smoothing must be at least 1, likelihood and share between 0 and 1, sigmas above 0"
         )
     at = periods(case, context, WindowOptions(guard_s, horizon_s))
-    if all(table.empty for table in case.tables.values()):
-        raise MethodError("the case has neither metrics nor logs nor traces")
+    require_any(case, at)
     queues: list[Votes] = []
     metrics: tuple[Candidate, ...] = ()
     signals: dict[str, tuple[Signal, ...]] = {}

@@ -23,7 +23,7 @@ from rca_engine.case import CaseView
 from rca_engine.errors import MethodError
 from rca_engine.logs.templates import error_lines
 from rca_engine.methods import _scores, method
-from rca_engine.methods._periods import Periods, metric_windows, missing, periods
+from rca_engine.methods._periods import Periods, metric_windows, missing, periods, require_any
 from rca_engine.methods._scores import Floats, Ints
 from rca_engine.methods._traces import Spans, span_evidence, spans_of
 from rca_engine.methods._windows import WindowOptions, Windows
@@ -56,8 +56,7 @@ def rank(
     if sigmas <= 0 or slowdown <= 1:
         raise MethodError("sigmas must be above 0 and slowdown above 1")
     at = periods(case, context, WindowOptions(guard_s, horizon_s))
-    if all(table.empty for table in case.tables.values()):
-        raise MethodError("the case has neither metrics nor logs nor traces")
+    require_any(case, at)
     sources: list[Alarms] = []
     signals: dict[str, list[Signal]] = {}
     metrics: tuple[Candidate, ...] = ()

@@ -26,6 +26,8 @@ CALLS = {
     "db/insert": (),
     "db/select": (),
 }
+OFTEN = 0.7
+"""Share of the visits that make each call: which operations a trace has tells them apart."""
 OWN_MS = {"front": 5.0, "cart": 8.0, "catalogue": 6.0, "db": 3.0}
 
 
@@ -69,7 +71,8 @@ class Shop:
         spent = OWN_MS.get(name, 4.0) * factor * rng.lognormal(0.0, 0.1)
         failed = after and rng.random() < self.failing.get(name, 0.0)
         extra = self.calls.get(operation, ()) if after else ()
-        for called in (*CALLS.get(operation, ()), *extra):
+        made = [each for each in CALLS.get(operation, ()) if rng.random() < OFTEN]
+        for called in (*made, *extra):
             took, broke = self._visit(called, trace, span_id, start + spent / 1000, after)
             spent, failed = spent + took, failed or broke
         self._spans[row] = (

@@ -133,12 +133,12 @@ def test_rows_in_another_order_change_nothing(name, shop, told, quiet_metrics, r
 
 @each_method
 def test_text_that_is_no_text_breaks_nothing(name, shop, told):
-    odd = ["\x00\x1b[31m\x7f", "a" * 200_000, "", " \t\r\n", "{" * 5000, "\ud7ff￿ 🔥" * 9]
+    odd = ["\x00\x1b[31m\x7f", "a" * 20_000, "", " \t\r\n", "{" * 5000, "\ud7ff￿ 🔥" * 9]
 
     def says(operation, after):
         return [odd[len(operation) % len(odd)], *cart_fails(operation, after), odd[0]]
 
-    ranking = methods.get(name).rank(shop(says=says, rate=0.5).view("logs"), told)
+    ranking = methods.get(name).rank(shop(says=says).view("logs"), told)
     assert order(ranking)[0] == "service/cart"
 
 
@@ -157,7 +157,7 @@ def test_an_alert_at_either_end_is_answered_or_refused_but_never_a_traceback(
     try:
         methods.get(name).rank(view, Context(time_ns=time_s * NS))
     except MethodError as error:
-        assert "no telemetry" in str(error) or "no series" in str(error)  # noqa: PT017
+        assert "no telemetry" in str(error)  # noqa: PT017
 
 
 @each_method
