@@ -150,7 +150,7 @@ def evaluate(
         format_name=format,
         options=options,
         runs=runs,
-        summary=summarise(runs, facts, seed=options.seed),
+        summary=summarise(runs, seed=options.seed),
         left_out=left_out,
     )
 

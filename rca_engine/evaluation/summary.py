@@ -39,27 +39,27 @@ def run_table(documents: Sequence[Document], facts: Mapping[str, Document]) -> p
     references = _references(documents, facts)
     rows = [_row(document, references.get(document["case"], {})) for document in documents]
     if not rows:
-        return pd.DataFrame(columns=["case", "system", "fault", "status", "part", *_QUESTION])
+        return pd.DataFrame(
+            columns=["case", "system", "fault", *_QUESTION, "part", "status", "reason"]
+        )
     rows.sort(key=_order)
     return pd.DataFrame(rows)
 
 
-def summarise(runs: pd.DataFrame, facts: Mapping[str, Document], *, seed: int) -> pd.DataFrame:
+def summarise(runs: pd.DataFrame, *, seed: int) -> pd.DataFrame:
     """Return one row for each method, time source, lateness, level, system and fault.
 
     ``*`` stands for all systems or all faults. Intervals are paired: within a group of cases every
     method is judged by the same resamples.
     """
-    shams = {case for case, known in facts.items() if not known.get("truth", True)}
     rows = []
     for question, own in runs.groupby(_QUESTION, sort=True, dropna=False):
-        asked = own[(own["part"] == "incident")]
-        if asked.empty:
-            continue
         method, time_source, late_s = question
         normal = runs[(runs["method"] == method) & (runs["part"] == "normal")]
-        for (system, fault), cases in _groups(asked):
-            quiet = _of_group(normal, system, fault)
+        for (system, fault), group in _groups(own[own["part"] == "incident"]):
+            cases = group[group["status"] != "skipped"]
+            if cases.empty:
+                continue
             shared = {
                 "method": method,
                 "time_source": time_source,
@@ -67,10 +67,10 @@ def summarise(runs: pd.DataFrame, facts: Mapping[str, Document], *, seed: int) -
                 "system": system,
                 "fault": fault,
                 **_costs(cases),
-                **_specificity(quiet, cases[cases["case"].isin(shams)], str(time_source)),
+                **_specificity(_of_group(normal, system, fault), str(time_source)),
             }
             for level in LEVELS:
-                scored = _scores(cases[~cases["case"].isin(shams)], level, seed)
+                scored = _scores(cases, level, seed)
                 if scored is not None:
                     rows.append({**shared, "level": level, **scored})
     table = pd.DataFrame(rows)
@@ -218,18 +218,17 @@ def _or_nan(figure: Any, values: Floats) -> float:
     return float(figure(values)) if values.size else float("nan")
 
 
-def _specificity(quiet: pd.DataFrame, shams: pd.DataFrame, time_source: str) -> dict[str, Any]:
+def _specificity(normal: pd.DataFrame, time_source: str) -> dict[str, Any]:
     """Return how often a method said that there was nothing where there was nothing.
 
     ``specificity`` is told the time in the same way as on the fault, ``specificity_untold`` is told
-    none; shams count among the first. A run that failed said nothing, and counts 0.
+    none. A run that failed said nothing, and counts 0.
     """
-    told = pd.concat([quiet[quiet["time_source"] == time_source], shams])
-    untold = quiet[quiet["time_source"] == "none"]
     figures: dict[str, Any] = {}
-    for name, runs in (("specificity", told), ("specificity_untold", untold)):
-        silent = runs["found_nothing"].to_numpy(dtype=bool)
-        figures[name] = float(silent.mean()) if len(runs) else float("nan")
-        figures[f"{name}_cases"] = len(runs)
-        figures[f"{name}_failed"] = int((runs["status"] == "failed").sum())
+    for name, source in (("specificity", time_source), ("specificity_untold", "none")):
+        asked = normal[normal["time_source"] == source]
+        silent = asked["found_nothing"].to_numpy(dtype=bool)
+        figures[name] = float(silent.mean()) if len(asked) else float("nan")
+        figures[f"{name}_cases"] = len(asked)
+        figures[f"{name}_failed"] = int((asked["status"] == "failed").sum())
     return figures

@@ -38,6 +38,7 @@ _TIME_COLUMNS = {
 _TOP = 5
 _CALM_TOLD = 2 / 3
 """Where in the normal part a method is told that something happened, which it did not."""
+_NOBODY_SAYS_WHAT = Alert(0, "", "", 0.0, 0.0)
 
 
 def work(task: Task, store: Store | None = None) -> list[tuple[str, Document]]:
@@ -112,7 +113,7 @@ def normal_part(case: Case) -> Case:
     """
     truth = case.truth
     if truth is not None and truth.sham:
-        return replace(case, info=replace(case.info, alert=None))
+        return case
     known = [time for time in (truth.times.values() if truth else ()) if time is not None]
     known += [case.alert.time_ns] if case.alert else []
     if not known:
@@ -123,7 +124,7 @@ def normal_part(case: Case) -> Case:
         name: case.table(name) if column is None else _before(case.table(name), column, end_ns)
         for name, column in ((name, _TIME_COLUMNS.get(name)) for name in case.loaded or ())
     }
-    info = replace(case.info, window=Window(case.info.window.start_ns, end_ns), alert=None)
+    info = replace(case.info, window=Window(case.info.window.start_ns, end_ns))
     return replace(case, info=info, loaded=tables)
 
 
@@ -134,6 +135,8 @@ def _before(table: pd.DataFrame, column: str, end_ns: int) -> pd.DataFrame:
 
 
 def _run(task: Task, case: Case, run: Run) -> Document:
+    if run.part == "incident" and case.truth is not None and case.truth.sham:
+        return _document(task, run, "skipped", "a sham has no fault to ask about")
     usage = Usage()
     try:
         with measured() as usage:
@@ -148,9 +151,8 @@ def _run(task: Task, case: Case, run: Run) -> Document:
         "found_nothing": diagnosis.found_nothing,
         "top": list(diagnosis.ranking[:_TOP]),
     }
-    truth = case.truth
-    if run.part == "incident" and truth is not None and truth.root_causes:
-        document |= _scored(diagnosis, truth)
+    if run.part == "incident" and case.truth is not None:
+        document |= _scored(diagnosis, case.truth)
     return document
 
 
@@ -178,11 +180,10 @@ def _ask(case: Case, run: Run) -> Diagnosis:
     )
 
 
-def _told(case: Case, told_ns: int, alert: Alert | None) -> tuple[Case, Alert | None]:
+def _told(case: Case, told_ns: int, alert: Alert | None) -> tuple[Case, Alert]:
     """Move every time that a method may be told to a moment at which nothing happened."""
-    if alert is not None:
-        alert = replace(alert, time_ns=told_ns)
-    return _with_time(case, told_ns), alert
+    false_alarm = replace(alert or _NOBODY_SAYS_WHAT, time_ns=told_ns)
+    return _with_time(case, told_ns), false_alarm
 
 
 def _with_time(case: Case, time_ns: int) -> Case:
