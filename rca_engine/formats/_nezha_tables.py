@@ -80,7 +80,7 @@ def logs(paths: Sequence[Path], service_of: ServiceOf) -> tuple[pd.DataFrame, li
     for path in paths:
         table, said = read_csv(path, "TimeUnixNano")
         warnings += said
-        times, unread = epoch_ns(table["TimeUnixNano"])
+        times, unread = _log_times(table)
         warnings += [f"{path.name}: {each}" for each in unread]
         parsed = [_message(text) for text in table["Log"].astype("str")]
         broken = sum(plain for _, _, plain in parsed)
@@ -99,6 +99,15 @@ def logs(paths: Sequence[Path], service_of: ServiceOf) -> tuple[pd.DataFrame, li
             )
         )
     return _joined(tables, "timestamp", _LOGS), warnings
+
+
+def _log_times(table: pd.DataFrame) -> tuple[Ints, list[str]]:
+    """Return each line's time; some have Go's zero time as a number, and their own as text."""
+    times, said = epoch_ns(table["TimeUnixNano"])
+    zero = times < 0
+    if zero.any() and "Timestamp" in table.columns:
+        times[zero], _ = epoch_ns(table["Timestamp"][zero])
+    return times, said
 
 
 def spans(paths: Sequence[Path], service_of: ServiceOf) -> tuple[pd.DataFrame, list[str]]:
