@@ -14,7 +14,7 @@ import pandas as pd
 
 from rca_engine.case import CaseView, metric_matrix
 from rca_engine.errors import MethodError
-from rca_engine.methods import _grid, _scores
+from rca_engine.methods import _changepoint, _grid
 from rca_engine.methods._scores import Floats, Ints, Mask
 from rca_engine.methods._windows import WindowOptions, Windows, metric_of
 from rca_engine.model import NS
@@ -150,5 +150,8 @@ def _find(case: CaseView, options: WindowOptions) -> tuple[int, int]:
             f"{grid.times.size} steps of {step_s:g} s are too few to find an incident in, "
             f"{guard + quiet + lasting} are needed; tell the method a time"
         )
-    first, stop = _scores.strongest_interval(grid.values, before=guard + quiet, least=lasting)
+    ranked = _changepoint.ranks(grid.values)
+    before = guard + quiet
+    found = _changepoint.strongest_interval(ranked, before=before, least=lasting)
+    first, stop = found or (before, grid.times.size)
     return int(grid.times[first]), int(grid.times[stop - 1]) + grid.step_ns - 1

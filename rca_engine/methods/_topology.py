@@ -18,7 +18,7 @@ import pandas as pd
 
 from rca_engine.case import CaseView, metric_matrix
 from rca_engine.errors import MethodError
-from rca_engine.methods import _scores
+from rca_engine.methods import _changepoint
 from rca_engine.methods._scores import Floats, Ints, Mask
 from rca_engine.methods._windows import WindowOptions, Windows, metric_of
 from rca_engine.model import NS
@@ -190,7 +190,9 @@ def _incident(
                 f"{times.size} steps are too few to find an incident in, "
                 f"{_QUIET_STEPS + _LASTING_STEPS} are needed: tell the time of the alert"
             )
-        first, stop = _scores.strongest_interval(values, before=_QUIET_STEPS, least=_LASTING_STEPS)
+        ranked = _changepoint.ranks(values)
+        found = _changepoint.strongest_interval(ranked, before=_QUIET_STEPS, least=_LASTING_STEPS)
+        first, stop = found or (_QUIET_STEPS, times.size)
         start_ns, stop_ns = int(times[first]), int(times[stop - 1])
     if options.horizon_s is not None:
         stop_ns = min(stop_ns, start_ns + max(round(options.horizon_s * NS), 2 * step_ns))
