@@ -152,9 +152,8 @@ def prepare(entry: Entry, folder: Path) -> dict[str, Any]:
     """Write a case as RCAEval's recipe has it and say what a worker needs of it."""
     case = entry.load()
     matrix = case.matrix()
-    wide = matrix.set_axis(
-        [f"{component.partition('/')[2]}_{metric}" for component, metric in matrix.columns], axis=1
-    )
+    keys = matrix.columns.to_flat_index()
+    wide = matrix.set_axis([f"{key[0].partition('/')[2]}_{key[1]}" for key in keys], axis=1)
     wide = wide.loc[:, [name for name in wide.columns if not name.endswith(UNREAD)]]
     wide = wide.ffill().fillna(0.0)
     wide.insert(0, "time", pd.DatetimeIndex(matrix.index).as_unit("s").asi8)
