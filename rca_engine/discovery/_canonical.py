@@ -41,10 +41,3 @@ def in_canonical_order(values: Floats, discover: Callable[[Floats], CausalGraph]
     weights = None if graph.weights is None else graph.weights[np.ix_(back, back)]
     return CausalGraph(graph.marks[np.ix_(back, back)], weights)
 
-
-def standardised(values: Floats) -> Floats:
-    """Return each column with mean 0 and variance 1; a constant column as zeros."""
-    centred = values - values.mean(axis=0)
-    spread = centred.std(axis=0)
-    scaled: Floats = np.divide(centred, spread, out=np.zeros_like(centred), where=spread > 0)
-    return scaled

@@ -20,8 +20,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rca_engine.discovery._canonical import in_canonical_order, standardised
+from rca_engine.discovery._canonical import in_canonical_order
 from rca_engine.discovery.graph import CausalGraph
+from rca_engine.discovery.independence import standardised
 from rca_engine.errors import MethodError
 from rca_engine.methods._scores import Floats, Mask
 
