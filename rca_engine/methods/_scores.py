@@ -100,6 +100,47 @@ def deviation(distances: Floats, quantile: float, allowed: Ints) -> tuple[Floats
     return np.maximum(np.maximum(up, down), 0.0), np.where(up >= down, 1, -1)
 
 
+def effect(change: Floats, centre: Floats, resolution: Floats, level_share: float) -> Floats:
+    """Return how much each metric changed, in units of the least change that means anything.
+
+    That is a share of its level before. A metric whose resolution is known has that as the floor of
+    its scale already, and one that was 0 has no level: neither is limited (infinite).
+
+    Parameters
+    ----------
+    change
+        Shape (metrics,): size of the change, in the metric's unit.
+    centre, resolution
+        Shape (metrics,): level before; NaN where the resolution is unknown.
+    level_share
+        Least meaningful change as a share of the level; 0 for no limit.
+    """
+    least = np.where(np.isnan(resolution), level_share * np.abs(centre), 0.0)
+    return np.divide(change, least, out=np.full_like(change, np.inf), where=least > 0)
+
+
+def share_out(strength: Floats, significance: Floats, groups: Ints) -> Floats:
+    """Deal each group's strengths to its members in order of their significance.
+
+    Parameters
+    ----------
+    strength, significance
+        Shape (metrics,).
+    groups
+        Shape (metrics,): which members belong together.
+
+    Returns
+    -------
+    Floats
+        Shape (metrics,): a permutation of ``strength`` within each group. Where the two agree on
+        the order within a group, or are the same, nothing changes.
+    """
+    dealt = np.empty_like(strength)
+    by_significance = np.lexsort((strength, significance, groups))
+    dealt[by_significance] = strength[np.lexsort((strength, groups))]
+    return dealt
+
+
 def first_beyond(distances: Floats, sign: Ints, limit: float, since: Mask) -> Ints:
     """Return the first step of ``since`` at which a metric is ``limit`` or more away, else -1."""
     beyond = (distances * sign >= limit) & since[:, None]

@@ -33,7 +33,8 @@ def rank(
     horizon_s: float | None = Options.horizon_s,
     directed: bool = Options.directed,
     threshold: float = Options.threshold,
+    level_share: float = Options.level_share,
 ) -> Ranking:
     """Rank metrics by their distance from the normal median in interquartile ranges."""
-    options = Options(quantile, guard_s, horizon_s, directed, threshold)
+    options = Options(quantile, guard_s, horizon_s, directed, threshold, level_share)
     return rank_by_deviation(case, context, median_and_iqr, options)
