@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The metrics that a search for causes looks at, without gaps, and the way back to a ranking.
+
+Causal discovery costs at least the square of the number of metrics, and a cause that did not move
+is none: so only the metrics that deviate most are looked at. One that moves exactly as another does
+(a copy, or the same in another unit) is looked at once and ranked as often as it occurs; one that
+never moved is left out. The columns stand in an order that depends on their values alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from rca_engine.case import CaseView
+from rca_engine.discovery._canonical import canonical_order
+from rca_engine.discovery.independence import correlation
+from rca_engine.errors import MethodError
+from rca_engine.methods import _scores
+from rca_engine.methods._scores import CentreScale, Floats, Ints, Mask, mean_and_deviation
+from rca_engine.methods._windows import WindowOptions, Windows, windows
+from rca_engine.ranking import Candidate, Context, Evidence, Ranking
+
+_COPY = 1.0 - 1e-9
+"""Absolute correlation from which one metric is the other in another unit."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """Which metrics to look at.
+
+    Parameters
+    ----------
+    most
+        Metrics to look at.
+    quantile
+        Of the anomalous window's distances: which counts as a metric's deviation.
+    guard_s, horizon_s
+        See :class:`rca_engine.methods._windows.WindowOptions`.
+    threshold
+        Where no metric deviates by at least this there is no fault.
+    level_share
+        Least change that means anything, as a share of the level before, of a metric of unknown
+        resolution.
+    """
+
+    most: int = 40
+    quantile: float = 0.5
+    guard_s: float = WindowOptions.guard_s
+    horizon_s: float | None = WindowOptions.horizon_s
+    threshold: float = 3.0
+    level_share: float = 0.01
+
+    def __post_init__(self) -> None:
+        if self.most < 2:
+            raise MethodError(f"most must be at least 2, got {self.most}")
+        if not 0.5 <= self.quantile <= 1.0:
+            raise MethodError(f"quantile must be from 0.5 to 1, got {self.quantile}")
+
+
+@dataclass(frozen=True)
+class Suspects:
+    """The metrics looked at, and how each deviates.
+
+    Parameters
+    ----------
+    data
+        All metrics of the case that can be ranked, in canonical order; n of them.
+    filled
+        Shape (steps, n): values with gaps bridged.
+    distances
+        Shape (steps, n): distance from the normal mean, in units of the normal scale.
+    before
+        Shape (n,): normal means.
+    deviation, sign
+        Shape (n,): how far each went, and which way.
+    chosen
+        Shape (m,): columns of the metrics to look at.
+    stands_for
+        Shape (n,): which of the m each of the n is a copy of (mostly itself), -1 for none.
+    options
+        As given.
+    """
+
+    data: Windows
+    filled: Floats
+    distances: Floats
+    before: Floats
+    deviation: Floats
+    sign: Ints
+    chosen: Ints
+    stands_for: Ints
+    options: Options
+
+    @property
+    def values(self) -> Floats:
+        """Values of the m metrics without gaps, shape (steps, m)."""
+        return np.ascontiguousarray(self.filled[:, self.chosen])
+
+    @property
+    def span(self) -> slice:
+        """Steps from the first normal to the last anomalous one, with what lies between."""
+        inside = np.flatnonzero(self.data.normal | self.data.anomalous)
+        return slice(int(inside[0]), int(inside[-1]) + 1)
+
+    @property
+    def nothing_happened(self) -> bool:
+        """Whether no metric deviates enough to speak of a fault."""
+        return float(self.deviation.max()) < self.options.threshold
+
+    def no_fault(self) -> Ranking:
+        """Return the answer "no fault found"."""
+        return Ranking((), time_ns=self.data.start_ns)
+
+    def ranking(self, score: Floats, degraded: str | None = None) -> Ranking:
+        """Return the ranking by a score of each of the m metrics, shape (m,)."""
+        after = np.nanmedian(self.data.values[self.data.anomalous], axis=0)
+        limit = max(self.options.threshold, 1.0)
+        first = _scores.first_beyond(self.distances, self.sign, limit, ~self.data.normal)
+        candidates = [
+            Candidate(
+                component=self.data.keys[at][0],
+                metric=self.data.keys[at][1],
+                score=float(score[self.stands_for[at]]),
+                evidence=Evidence(
+                    before=float(self.before[at]),
+                    after=float(after[at]),
+                    direction="up" if self.sign[at] > 0 else "down",
+                    unit=self.data.metrics[at].unit,
+                    first_deviation_ns=int(self.data.times[first[at]]) if first[at] >= 0 else None,
+                ),
+            )
+            for at in np.flatnonzero(self.stands_for >= 0)
+        ]
+        return Ranking(
+            tuple(sorted(candidates, key=_order)),
+            time_ns=self.data.start_ns,
+            degraded=degraded,
+        )
+
+
+def gather(case: CaseView, context: Context, options: Options) -> Suspects:
+    """Find the metrics to look at.
+
+    Raises
+    ------
+    MethodError
+        If a window is too short, no metric has values in both, or fewer than two ever move.
+    """
+    data = windows(case, context, WindowOptions(options.guard_s, options.horizon_s))
+    filled = bridged(data.times, data.values)
+    order = canonical_order(filled)
+    data, filled = data.take(order), np.ascontiguousarray(filled[:, order])
+    distances, before, deviation, sign = deviations(data, mean_and_deviation, options)
+    chosen, stands_for = _choose(filled, data.normal | data.anomalous, deviation, options.most)
+    if chosen.size < 2:
+        raise MethodError(
+            f"of {deviation.size} metrics {chosen.size} ever moved; a search for causes needs two "
+            f"that are not copies of each other"
+        )
+    return Suspects(
+        data, filled, distances, before, deviation, sign, chosen, stands_for, options
+    )
+
+
+def deviations(
+    data: Windows, centre_scale: CentreScale, options: Options
+) -> tuple[Floats, Floats, Floats, Ints]:
+    """Return distances (steps, n), normal centres (n,), deviations (n,) and their signs (n,).
+
+    A deviation is limited by its effect, as N-Sigma's is: see ``_ordering``.
+    """
+    distances, before = data.distances(centre_scale)
+    both_ways = np.zeros(len(data.keys), dtype=np.int64)
+    significance, sign = _scores.deviation(distances[data.anomalous], options.quantile, both_ways)
+    change, _ = _scores.deviation(
+        data.values[data.anomalous] - before, options.quantile, both_ways
+    )
+    effect = _scores.effect(change, before, data.resolution(), options.level_share)
+    return distances, before, np.minimum(significance, effect), sign
+
+
+def bridged(times: Ints, values: Floats) -> Floats:
+    """Return the values with gaps bridged by straight lines, and the ends by the nearest value.
+
+    Parameters
+    ----------
+    times
+        Shape (steps,), ns.
+    values
+        Shape (steps, metrics), each with at least one value.
+    """
+    filled = np.ascontiguousarray(values)
+    seconds = (times - times[0]).astype(np.float64)
+    for column in np.flatnonzero(np.isnan(values).any(axis=0)):
+        known = np.isfinite(values[:, column])
+        filled[:, column] = np.interp(seconds, seconds[known], values[known, column])
+    return filled
+
+
+def _choose(filled: Floats, steps: Mask, deviation: Floats, most: int) -> tuple[Ints, Ints]:
+    """Return the columns to look at, in order, and for each column which of them it is."""
+    inside = filled[steps]
+    moves = np.ptp(inside, axis=0) > 1e-12 * np.abs(inside).max(axis=0)
+    original = (np.abs(correlation(inside)) >= _COPY).argmax(axis=1)
+    loudest = np.zeros_like(deviation)
+    np.maximum.at(loudest, original, deviation)
+    originals = np.unique(original[moves])
+    chosen = np.sort(originals[np.argsort(-loudest[originals], kind="stable")][:most])
+    place = np.full(deviation.size, -1, dtype=np.int64)
+    place[chosen] = np.arange(chosen.size)
+    return chosen, np.where(moves, place[original], -1)
+
+
+def _order(candidate: Candidate) -> tuple[float, float, str, str]:
+    """Strongest first; of equals the one that deviated first; names only settle what is left."""
+    seen = candidate.evidence.first_deviation_ns if candidate.evidence is not None else None
+    return (
+        -candidate.score,
+        np.inf if seen is None else float(seen),
+        candidate.component,
+        candidate.metric or "",
+    )
