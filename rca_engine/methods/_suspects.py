@@ -19,7 +19,7 @@ from rca_engine.discovery.independence import correlation
 from rca_engine.errors import MethodError
 from rca_engine.methods import _scores
 from rca_engine.methods._scores import CentreScale, Floats, Ints, Mask, mean_and_deviation
-from rca_engine.methods._windows import WindowOptions, Windows, windows
+from rca_engine.methods._windows import WindowOptions, Windows, is_symptom, windows
 from rca_engine.ranking import Candidate, Context, Evidence, Ranking
 
 _COPY = 1.0 - 1e-9
@@ -75,6 +75,8 @@ class Suspects:
         Shape (n,): normal means.
     deviation, sign
         Shape (n,): how far each went, and which way.
+    symptom
+        Shape (n,): what the alert is about, to start from and not to be ranked.
     chosen
         Shape (m,): columns of the metrics to look at.
     stands_for
@@ -89,6 +91,7 @@ class Suspects:
     before: Floats
     deviation: Floats
     sign: Ints
+    symptom: Mask
     chosen: Ints
     stands_for: Ints
     options: Options
@@ -107,7 +110,33 @@ class Suspects:
     @property
     def nothing_happened(self) -> bool:
         """Whether no metric deviates enough to speak of a fault."""
-        return float(self.deviation.max()) < self.options.threshold
+        return float(self.deviation[~self.symptom].max()) < self.options.threshold
+
+    @property
+    def filled_distances(self) -> Floats:
+        """Distances with gaps bridged as in ``filled``, shape (steps, n)."""
+        return bridged(self.data.times, self.distances)
+
+    def start(self, context: Context) -> tuple[int, str]:
+        """Return which of the m metrics a walk starts at, and what a reader must know of it.
+
+        That is the metric that alerted; if the case does not have it, the one that deviates most
+        of the alert's component as its callers see it, else of all that callers see, else of all.
+        """
+        alert = (context.alert_component, context.alert_metric)
+        alerting = np.array([key == alert for key in self.data.keys], dtype=bool)
+        external = np.array([each.scope == "external" for each in self.data.metrics], dtype=bool)
+        looked_at = self.stands_for >= 0
+        for among in (alerting, self.symptom, external, looked_at):
+            if (among & looked_at).any():
+                break
+        column = int(np.where(among & looked_at, self.deviation, -1.0).argmax())
+        note = "" if among is alerting else f"no alert metric: started at {self._name(column)}"
+        return int(self.stands_for[column]), note
+
+    def _name(self, column: int) -> str:
+        component, metric = self.data.keys[column]
+        return f"{metric} of {component}"
 
     def no_fault(self) -> Ranking:
         """Return the answer "no fault found"."""
@@ -131,7 +160,7 @@ class Suspects:
                     first_deviation_ns=int(self.data.times[first[at]]) if first[at] >= 0 else None,
                 ),
             )
-            for at in np.flatnonzero(self.stands_for >= 0)
+            for at in np.flatnonzero((self.stands_for >= 0) & ~self.symptom)
         ]
         return Ranking(
             tuple(sorted(candidates, key=_order)),
@@ -140,27 +169,32 @@ class Suspects:
         )
 
 
-def gather(case: CaseView, context: Context, options: Options) -> Suspects:
-    """Find the metrics to look at.
+def gather(
+    case: CaseView, context: Context, options: Options, *, symptoms: bool = False
+) -> Suspects:
+    """Find the metrics to look at, with ``symptoms`` also those that the alert is about.
 
     Raises
     ------
     MethodError
         If a window is too short, no metric has values in both, or fewer than two ever move.
     """
-    data = windows(case, context, WindowOptions(options.guard_s, options.horizon_s))
+    limits = WindowOptions(options.guard_s, options.horizon_s)
+    data = windows(case, context, limits, symptoms=symptoms)
     filled = bridged(data.times, data.values)
     order = canonical_order(filled)
     data, filled = data.take(order), np.ascontiguousarray(filled[:, order])
     distances, before, deviation, sign = deviations(data, mean_and_deviation, options)
-    chosen, stands_for = _choose(filled, data.normal | data.anomalous, deviation, options.most)
+    symptom = np.array([is_symptom(case, context, key) for key in data.keys], dtype=bool)
+    priority = np.where(symptom, np.inf, deviation)
+    chosen, stands_for = _choose(filled, data.normal | data.anomalous, priority, options.most)
     if chosen.size < 2:
         raise MethodError(
             f"of {deviation.size} metrics {chosen.size} ever moved; a search for causes needs two "
             f"that are not copies of each other"
         )
     return Suspects(
-        data, filled, distances, before, deviation, sign, chosen, stands_for, options
+        data, filled, distances, before, deviation, sign, symptom, chosen, stands_for, options
     )
 
 
@@ -199,16 +233,16 @@ def bridged(times: Ints, values: Floats) -> Floats:
     return filled
 
 
-def _choose(filled: Floats, steps: Mask, deviation: Floats, most: int) -> tuple[Ints, Ints]:
+def _choose(filled: Floats, steps: Mask, priority: Floats, most: int) -> tuple[Ints, Ints]:
     """Return the columns to look at, in order, and for each column which of them it is."""
     inside = filled[steps]
     moves = np.ptp(inside, axis=0) > 1e-12 * np.abs(inside).max(axis=0)
     original = (np.abs(correlation(inside)) >= _COPY).argmax(axis=1)
-    loudest = np.zeros_like(deviation)
-    np.maximum.at(loudest, original, deviation)
+    loudest = np.zeros_like(priority)
+    np.maximum.at(loudest, original, priority)
     originals = np.unique(original[moves])
     chosen = np.sort(originals[np.argsort(-loudest[originals], kind="stable")][:most])
-    place = np.full(deviation.size, -1, dtype=np.int64)
+    place = np.full(priority.size, -1, dtype=np.int64)
     place[chosen] = np.arange(chosen.size)
     return chosen, np.where(moves, place[original], -1)
 
