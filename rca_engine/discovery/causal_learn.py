@@ -50,9 +50,9 @@ def fci(values: Floats, alpha: float) -> CausalGraph:
 
 
 def ges(values: Floats, penalty: float) -> CausalGraph:
-    """Run its GES with the BIC."""
+    """Run its GES with the BIC, whose price of a link is ``penalty`` times half a log of steps."""
     run = _function("ScoreBased.GES", "ges")
-    found = _call(run, values, "local_score_BIC", parameters={"lambda_value": penalty})
+    found = _call(run, values, "local_score_BIC", parameters={"lambda_value": penalty / 2.0})
     return _graph(found["G"].graph)
 
 

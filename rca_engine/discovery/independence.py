@@ -67,7 +67,7 @@ class FisherZ:
         columns = np.concatenate([conditioning, x[:, None], y[:, None]], axis=1)
         block = self.correlation[conditioning[:, :, None], columns[:, None, :]]
         places = np.broadcast_to(np.arange(order), conditioning.shape)
-        removed = _remove(block, places)
+        removed = explained_by(block, places)
         x_part, y_part = removed[:, :, order], removed[:, :, order + 1]
         covariance = self.correlation[x, y] - (x_part * y_part).sum(axis=1)
         left = (1.0 - (x_part**2).sum(axis=1), 1.0 - (y_part**2).sum(axis=1))
@@ -83,26 +83,29 @@ class FisherZ:
         others
             Shape (others,).
         sets
-            Shape (sets, order): places in ``others``.
+            Shape (sets, order): metrics, ``target`` not among them.
 
         Returns
         -------
         Shape (sets, others); infinite where the metric is in the set.
         """
-        order = sets.shape[1]
-        columns = np.append(others, target)
-        removed = _remove(self.correlation[np.ix_(others, columns)][sets], sets)
+        count, order = sets.shape
+        tested = np.broadcast_to(np.append(others, target), (count, others.size + 1))
+        columns = np.concatenate([sets, tested], axis=1)
+        block = self.correlation[sets[:, :, None], columns[:, None, :]]
+        places = np.broadcast_to(np.arange(order), sets.shape)
+        explained = explained_by(block, places)[:, :, order:]
         covariance = self.correlation[target, others] - np.einsum(
-            "sod,so->sd", removed[:, :, :-1], removed[:, :, -1]
+            "sod,so->sd", explained[:, :, :-1], explained[:, :, -1]
         )
-        left = 1.0 - (removed**2).sum(axis=1)
+        left = 1.0 - (explained**2).sum(axis=1)
         statistics = self._z(covariance, left[:, :-1], left[:, -1:], order)
-        np.put_along_axis(statistics, sets, np.inf, axis=1)
+        statistics[(sets[:, :, None] == others).any(axis=1)] = np.inf
         return statistics
 
     def block(self, others: int, order: int) -> int:
         """Return how many sets :meth:`of_target` should be given at once."""
-        return max(1, _BLOCK // ((others + 1) * max(order, 1)))
+        return max(1, _BLOCK // ((others + order + 1) * max(order, 1)))
 
     def critical(self, alpha: float) -> float:
         """Return the |z| below which two metrics count as independent.
@@ -155,7 +158,7 @@ def standardised(values: Floats) -> Floats:
     return scaled
 
 
-def _remove(block: Floats, places: Ints) -> Floats:
+def explained_by(block: Floats, places: Ints) -> Floats:
     """Return what each given metric explains of each column, after those given before it.
 
     Parameters

@@ -60,64 +60,58 @@ def skeleton(test: FisherZ, alpha: float, max_order: int) -> Skeleton:
         If ``alpha`` is no probability or the steps are too few.
     """
     n, critical = test.size, test.critical(alpha)
-    adjacent = ~np.eye(n, dtype=bool)
-    statistics = np.full((n, n), np.inf)
-    separators = np.zeros((n, n, n), dtype=bool)
+    nothing = np.zeros((n, n, n), dtype=bool)
+    found = Skeleton(~np.eye(n, dtype=bool), nothing, np.full((n, n), np.inf))
     for order in range(max_order + 1):
-        weakest, sets = _weakest(test, adjacent, order)
-        apart = adjacent & (np.minimum(weakest, weakest.T) < critical)
-        for i, j in np.argwhere(np.triu(apart)):
-            chosen = sets[i, j] if weakest[i, j] <= weakest[j, i] else sets[j, i]
-            separators[i, j, chosen] = separators[j, i, chosen] = True
-            statistics[i, j] = statistics[j, i] = min(weakest[i, j], weakest[j, i])
-        adjacent &= ~apart
-        if adjacent.sum(axis=1).max(initial=0) <= order + 1:
+        found = separate(test, found, critical, order, found.adjacent)
+        if found.adjacent.sum(axis=1).max(initial=0) <= order + 1:
             break
-    return Skeleton(adjacent, separators, statistics)
+    return found
 
 
-def weakest_link(test: FisherZ, target: int, others: Ints, order: int) -> tuple[Floats, Ints]:
-    """Return how weak each link of ``target`` gets, given sets of its other neighbours.
+def separate(test: FisherZ, found: Skeleton, critical: float, order: int, around: Mask) -> Skeleton:
+    """Remove the links that sets of one order separate.
 
     Parameters
     ----------
     test
         The test of independence.
-    target
-        A metric.
-    others
-        Shape (others,): what it is linked with, and conditioned on.
+    found
+        The links so far.
+    critical
+        |z| below which two metrics count as independent.
     order
         Metrics in each set.
-
-    Returns
-    -------
-    statistics, sets
-        Shapes (others,) and (others, order): the smallest |z| over all sets, and the metrics of
-        that set; infinite, and -1, where there is no set of this order.
+    around
+        Shape (n, n): ``around[i, k]`` where the sets for the links of ``i`` may have ``k``.
     """
-    found = np.full(others.size, np.inf)
-    chosen = np.full((others.size, order), -1, dtype=np.int64)
-    for sets in _subsets(others.size, order, test.block(others.size, order)):
-        statistics = test.of_target(target, others, sets)
-        least = statistics.argmin(axis=0)
-        value = statistics[least, np.arange(others.size)]
-        better = value < found
-        found[better] = value[better]
-        chosen[better] = others[sets[least[better]]]
-    return found, chosen
+    weakest, sets = _weakest(test, found.adjacent, around, order)
+    apart = found.adjacent & (np.minimum(weakest, weakest.T) < critical)
+    separators = found.separators.copy()
+    for i, j in np.argwhere(np.triu(apart)):
+        chosen = sets[i, j] if weakest[i, j] <= weakest[j, i] else sets[j, i]
+        separators[i, j, chosen] = separators[j, i, chosen] = True
+    statistics = np.where(apart, np.minimum(weakest, weakest.T), found.statistics)
+    return Skeleton(found.adjacent & ~apart, separators, statistics)
 
 
-def _weakest(test: FisherZ, adjacent: Mask, order: int) -> tuple[Floats, Ints]:
+def _weakest(test: FisherZ, adjacent: Mask, around: Mask, order: int) -> tuple[Floats, Ints]:
+    """Return the smallest |z| of each link over all sets of its first metric, and that set."""
     n = test.size
     weakest = np.full((n, n), np.inf)
     sets = np.full((n, n, order), -1, dtype=np.int64)
     for target in range(n):
-        others = np.flatnonzero(adjacent[target])
-        if others.size > order:
-            weakest[target, others], sets[target, others] = weakest_link(
-                test, target, others, order
-            )
+        linked, pool = np.flatnonzero(adjacent[target]), np.flatnonzero(around[target])
+        if not linked.size:
+            continue
+        for places in _subsets(pool.size, order, test.block(linked.size, order)):
+            given = pool[places]
+            statistics = test.of_target(target, linked, given)
+            least = statistics.argmin(axis=0)
+            value = statistics[least, np.arange(linked.size)]
+            better = value < weakest[target, linked]
+            weakest[target, linked[better]] = value[better]
+            sets[target, linked[better]] = given[least[better]]
     return weakest, sets
 
 

@@ -5,6 +5,8 @@ A module of this package whose name does not begin with ``_`` registers its read
 
     @reader("petshop", summary="Amazon's PetShop: 5-minute statistics and a call graph")
     def entries(root: Path) -> Iterator[Entry]: ...
+
+Layouts that can be written too are in ``WRITERS``.
 """
 
 from __future__ import annotations
@@ -54,6 +56,28 @@ class Format:
 
 
 _registry: dict[str, Format] = {}
+
+
+def write(name: str, case: Case, folder: Path) -> Path:
+    """Write a case in the layout ``name`` and return where it is.
+
+    Raises
+    ------
+    CaseError
+        If that layout can't be written, or can't hold this case.
+    """
+    if name not in WRITERS:
+        raise CaseError(f"format {name!r} can't be written; these can: {', '.join(WRITERS)}")
+    module, function = WRITERS[name]
+    written: Path = getattr(importlib.import_module(f"{__name__}.{module}"), function)(case, folder)
+    return written
+
+
+WRITERS = {
+    "case": ("_write_case", "write_case"),
+    "rcaeval": ("_write_rcaeval", "write_rcaeval"),
+}
+"""Layouts that can be written: name to the module and the function, imported when needed."""
 
 
 def reader(name: str, *, summary: str) -> Callable[[Entries], Entries]:

@@ -15,7 +15,7 @@ import pandas as pd
 
 from rca_engine.errors import CaseError
 from rca_engine.formats._build import service
-from rca_engine.formats._times import UNKNOWN, Ints, epoch_ns
+from rca_engine.formats._times import UNKNOWN, Ints, epoch_ns, stamps
 from rca_engine.formats._wide import Floats, Key, numbers, read_csv, tidy
 from rca_engine.model import NS, Direction, Metric
 
@@ -90,7 +90,7 @@ def logs(paths: Sequence[Path], service_of: ServiceOf) -> tuple[pd.DataFrame, li
         tables.append(
             pd.DataFrame(
                 {
-                    "timestamp": _stamps(times),
+                    "timestamp": stamps(times),
                     "component": _components(table["PodName"], service_of),
                     "stream": pd.Series([stream for _, stream, _ in parsed], dtype="str"),
                     "level": messages.str.extract(_LEVEL, expand=False),
@@ -121,7 +121,7 @@ def spans(paths: Sequence[Path], service_of: ServiceOf) -> tuple[pd.DataFrame, l
                     "component": _components(table["PodName"], service_of),
                     "name": table["OperationName"].astype("str"),
                     "kind": "internal",
-                    "start": _stamps(starts),
+                    "start": stamps(starts),
                     "duration": np.where((starts == UNKNOWN) | (ends == UNKNOWN), 0, ends - starts),
                     "status": "unset",
                     "attributes": "{}",
@@ -152,10 +152,6 @@ def _joined(tables: list[pd.DataFrame], time: str, columns: Sequence[str]) -> pd
     table = pd.concat(tables, ignore_index=True).dropna(subset=[time])
     # The minutes' files overlap by parts of a second, and hold the same rows there.
     return table.drop_duplicates().sort_values(time, kind="stable", ignore_index=True)
-
-
-def _stamps(times: Ints) -> pd.DatetimeIndex:
-    return pd.DatetimeIndex(times.view("datetime64[ns]")).tz_localize("UTC")
 
 
 def _components(pods: pd.Series, service_of: ServiceOf) -> pd.Series:

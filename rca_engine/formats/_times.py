@@ -77,6 +77,11 @@ def _from_text(values: pd.Series) -> tuple[Ints, list[str]]:
     return times, [f"{naive} times name no zone and were read as UTC"] if naive else []
 
 
+def stamps(times: Ints) -> pd.DatetimeIndex:
+    """Return UTC nanoseconds as the time stamps of a case's tables."""
+    return pd.DatetimeIndex(times.view("datetime64[ns]")).tz_localize("UTC")
+
+
 def step_seconds(times: Ints, where: object) -> float:
     """Return the usual distance between neighbouring times, in seconds.
 

@@ -18,7 +18,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from rca_engine.errors import CaseError
-from rca_engine.formats._times import UNKNOWN, Ints, epoch_ns
+from rca_engine.formats._times import UNKNOWN, Ints, epoch_ns, stamps
 
 Floats = npt.NDArray[np.float64]
 Key = tuple[str, str]
@@ -179,7 +179,7 @@ def long_table(times: Ints, keys: Sequence[Key], values: Floats) -> pd.DataFrame
     metrics = pd.array([metric for _, metric in keys], dtype="str")
     return pd.DataFrame(
         {
-            "timestamp": pd.DatetimeIndex(times[row].view("datetime64[ns]")).tz_localize("UTC"),
+            "timestamp": stamps(times[row]),
             "component": components.take(column),
             "metric": metrics.take(column),
             "value": values[row, column],

@@ -38,6 +38,7 @@ from rca_engine.errors import CaseError
 from rca_engine.formats import Entry, reader
 from rca_engine.formats._build import in_memory, service, topology_of, truth_of
 from rca_engine.formats._nezha_tables import Metrics, logs, metrics, spans
+from rca_engine.formats._spans import calls_between
 from rca_engine.formats._times import Ints
 from rca_engine.formats._wide import long_table
 from rca_engine.model import NS, GroundTruth
@@ -131,7 +132,7 @@ def _load(path: Path, fault: _Fault) -> Case:
         metric_table=table.facts,
         topology=topology_of(
             [*(component for component, _ in table.keys), *tables["traces"]["component"].unique()],
-            _calls(tables["traces"]),
+            calls_between(tables["traces"]),
         ),
         truth=_truth(fault, target),
         notes=notes,
@@ -191,13 +192,6 @@ def _minutes(folder: Path, time_ns: int) -> list[Path]:
         (start + pd.Timedelta(minutes=offset)).strftime("%H_%M") for offset in range(_CASE_MINUTES)
     ]
     return [path for path in _csv_files(folder) if path.name[:5] in names]
-
-
-def _calls(traces: pd.DataFrame) -> set[tuple[str, str]]:
-    """Return (caller, callee) of every span whose parent belongs to another component."""
-    owner = dict(zip(traces["span_id"], traces["component"], strict=True))
-    pairs = zip(traces["parent_span_id"].map(owner), traces["component"], strict=True)
-    return {(str(a), str(b)) for a, b in pairs if isinstance(a, str) and a != b}
 
 
 def _truth(fault: _Fault, target: str) -> GroundTruth:

@@ -25,9 +25,10 @@ import numpy as np
 from rca_engine.case import CaseView
 from rca_engine.errors import MethodError
 from rca_engine.methods import _scores
+from rca_engine.methods._evidence import evidence_of
 from rca_engine.methods._scores import CentreScale, Floats, Ints
 from rca_engine.methods._windows import WindowOptions, Windows, windows
-from rca_engine.ranking import Candidate, Context, Evidence, Ranking
+from rca_engine.ranking import Candidate, Context, Ranking
 
 _ALLOWED = {"up": 1, "down": -1, "both": 0}
 
@@ -80,23 +81,10 @@ def rank_by_deviation(
     score, sign = _strengths(data, distances, before, options)
     if score.max() < options.threshold:
         return Ranking((), time_ns=data.start_ns)
-    after = np.nanmedian(data.values[data.anomalous], axis=0)
-    # A limit of at least 1 keeps the first deviation from being noise where the threshold is 0.
-    first = _scores.first_beyond(distances, sign, max(options.threshold, 1.0), ~data.normal)
+    evidence = evidence_of(data, distances, before, sign, options.threshold)
     candidates = [
-        Candidate(
-            component=component,
-            metric=metric.name,
-            score=float(score[index]),
-            evidence=Evidence(
-                before=float(before[index]),
-                after=float(after[index]),
-                direction="up" if sign[index] > 0 else "down",
-                unit=metric.unit,
-                first_deviation_ns=int(data.times[first[index]]) if first[index] >= 0 else None,
-            ),
-        )
-        for index, ((component, _), metric) in enumerate(zip(data.keys, data.metrics, strict=True))
+        Candidate(component, float(score[index]), metric, evidence[index])
+        for index, (component, metric) in enumerate(data.keys)
     ]
     return Ranking(tuple(sorted(candidates, key=_order)), time_ns=data.start_ns)
 

@@ -107,15 +107,24 @@ class Windows:
         )
 
 
-def windows(case: CaseView, context: Context, options: WindowOptions) -> Windows:
+def windows(
+    case: CaseView, context: Context, options: WindowOptions, *, symptoms: bool = False
+) -> Windows:
     """Put the case's metrics side by side and find its two windows.
+
+    Parameters
+    ----------
+    case, context, options
+        What to look at, what is known of the incident, and where the windows lie.
+    symptoms
+        Whether to keep the symptoms: a walk begins there.
 
     Raises
     ------
     MethodError
         If either window is too short, or no metric has values in both.
     """
-    matrix = _candidates(case, context)
+    matrix = _matrix(case, context, symptoms=symptoms)
     times: Ints = pd.DatetimeIndex(matrix.index).as_unit("ns").asi8
     values: Floats = matrix.to_numpy(dtype=np.float64)
     start_ns, end_ns = _incident(times, values, context, options)
@@ -132,16 +141,18 @@ def metric_of(case: CaseView, name: str) -> Metric:
     return case.metric_table.get(name, Metric(name=name, kind="gauge", unit=""))
 
 
-def _candidates(case: CaseView, context: Context) -> pd.DataFrame:
+def is_symptom(case: CaseView, context: Context, key: Key) -> bool:
+    """Return whether a metric is what the alert is about: the question, and no answer."""
+    component, name = key
+    return component == context.alert_component and metric_of(case, name).scope == "external"
+
+
+def _matrix(case: CaseView, context: Context, *, symptoms: bool) -> pd.DataFrame:
     matrix = metric_matrix(case.table("metrics"))
-    symptom = [
-        component == context.alert_component and metric_of(case, name).scope == "external"
-        for component, name in _keys(matrix)
-    ]
-    matrix = matrix.loc[:, ~np.array(symptom, dtype=bool)]
-    if matrix.empty:
+    symptom = np.array([is_symptom(case, context, key) for key in _keys(matrix)], dtype=bool)
+    if matrix.empty or symptom.all():
         raise MethodError("the case has no metrics to rank")
-    return matrix
+    return matrix if symptoms else matrix.loc[:, ~symptom]
 
 
 def _keys(matrix: pd.DataFrame) -> list[Key]:

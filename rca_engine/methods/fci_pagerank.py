@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""FCI's graph, read by PageRank from effects to causes.
+
+Departures: FCI conditions on at most ``max_order`` metrics; ``A o-> B`` is a link from cause to
+effect, ``A o-o B`` one both ways, and ``A <-> B`` none, for neither causes the other; a walk stays
+at a metric that has effects and no cause (``stay``); selection as in ``_graph_ranking``.
+"""
+
+from __future__ import annotations
+
+import functools
+
+from rca_engine.case import CaseView
+from rca_engine.discovery import fci
+from rca_engine.discovery.causal_learn import Backend
+from rca_engine.methods import method
+from rca_engine.methods._graph_ranking import GraphOptions, rank_by_graph
+from rca_engine.methods._heads import PageRank
+from rca_engine.ranking import Context, Ranking
+
+
+@method(
+    "fci_pagerank",
+    sources={"metrics"},
+    paper=(
+        "Spirtes et al., Causation, Prediction, and Search, 2000; Zhang, AIJ 172, 2008; Page "
+        "et al., PageRank, 1999"
+    ),
+)
+def rank(
+    case: CaseView,
+    context: Context,
+    *,
+    alpha: float = 0.05,
+    max_order: int = 3,
+    backend: Backend = "own",
+    damping: float = PageRank.damping,
+    stay: bool = PageRank.stay,
+    limit: int = GraphOptions.limit,
+    guard_s: float = GraphOptions.guard_s,
+    horizon_s: float | None = GraphOptions.horizon_s,
+    threshold: float = GraphOptions.threshold,
+) -> Ranking:
+    """Rank metrics by PageRank on the graph of FCI."""
+    discover = functools.partial(fci.discover, alpha=alpha, max_order=max_order, backend=backend)
+    head = PageRank(damping, stay)
+    options = GraphOptions(limit, guard_s, horizon_s, threshold)
+    return rank_by_graph(case, context, discover, head, options)

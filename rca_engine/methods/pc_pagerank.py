@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""PC's graph, read by PageRank from effects to causes.
+
+Departures: PC is order-independent (Colombo and Maathuis, JMLR 2014) and conditions on at most
+``max_order`` metrics; a walk stays at a metric that has effects and no cause (``stay``); selection
+as in ``_graph_ranking``.
+"""
+
+from __future__ import annotations
+
+import functools
+
+from rca_engine.case import CaseView
+from rca_engine.discovery import pc
+from rca_engine.discovery.causal_learn import Backend
+from rca_engine.methods import method
+from rca_engine.methods._graph_ranking import GraphOptions, rank_by_graph
+from rca_engine.methods._heads import PageRank
+from rca_engine.ranking import Context, Ranking
+
+
+@method(
+    "pc_pagerank",
+    sources={"metrics"},
+    paper=(
+        "Spirtes, Glymour, Scheines, Causation, Prediction, and Search, 2000; Page et al., "
+        "PageRank, 1999"
+    ),
+)
+def rank(
+    case: CaseView,
+    context: Context,
+    *,
+    alpha: float = 0.05,
+    max_order: int = 3,
+    backend: Backend = "own",
+    damping: float = PageRank.damping,
+    stay: bool = PageRank.stay,
+    limit: int = GraphOptions.limit,
+    guard_s: float = GraphOptions.guard_s,
+    horizon_s: float | None = GraphOptions.horizon_s,
+    threshold: float = GraphOptions.threshold,
+) -> Ranking:
+    """Rank metrics by PageRank on the graph of PC."""
+    discover = functools.partial(pc.discover, alpha=alpha, max_order=max_order, backend=backend)
+    head = PageRank(damping, stay)
+    options = GraphOptions(limit, guard_s, horizon_s, threshold)
+    return rank_by_graph(case, context, discover, head, options)
