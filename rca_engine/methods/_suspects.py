@@ -18,9 +18,10 @@ from rca_engine.discovery._canonical import canonical_order
 from rca_engine.discovery.independence import correlation
 from rca_engine.errors import MethodError
 from rca_engine.methods import _scores
+from rca_engine.methods._evidence import evidence_of
 from rca_engine.methods._scores import CentreScale, Floats, Ints, Mask, mean_and_deviation
 from rca_engine.methods._windows import WindowOptions, Windows, is_symptom, windows
-from rca_engine.ranking import Candidate, Context, Evidence, Ranking
+from rca_engine.ranking import Candidate, Context, Ranking
 
 _COPY = 1.0 - 1e-9
 """Absolute correlation from which one metric is the other in another unit."""
@@ -144,26 +145,20 @@ class Suspects:
 
     def ranking(self, score: Floats, degraded: str | None = None) -> Ranking:
         """Return the ranking by a score of each of the m metrics, shape (m,)."""
-        after = np.nanmedian(self.data.values[self.data.anomalous], axis=0)
-        limit = max(self.options.threshold, 1.0)
-        first = _scores.first_beyond(self.distances, self.sign, limit, ~self.data.normal)
+        evidence = evidence_of(
+            self.data, self.distances, self.before, self.sign, self.options.threshold
+        )
+        ranked = (self.stands_for >= 0) & ~self.symptom
         candidates = [
-            Candidate(
-                component=self.data.keys[at][0],
-                metric=self.data.keys[at][1],
-                score=float(score[self.stands_for[at]]),
-                evidence=Evidence(
-                    before=float(self.before[at]),
-                    after=float(after[at]),
-                    direction="up" if self.sign[at] > 0 else "down",
-                    unit=self.data.metrics[at].unit,
-                    first_deviation_ns=int(self.data.times[first[at]]) if first[at] >= 0 else None,
-                ),
+            (
+                -float(self.deviation[at]),
+                Candidate(component, float(score[self.stands_for[at]]), metric, evidence[at]),
             )
-            for at in np.flatnonzero((self.stands_for >= 0) & ~self.symptom)
+            for at, (component, metric) in enumerate(self.data.keys)
+            if ranked[at]
         ]
         return Ranking(
-            tuple(sorted(candidates, key=_order)),
+            tuple(each for _, each in sorted(candidates, key=_order)),
             time_ns=self.data.start_ns,
             degraded=degraded,
         )
@@ -247,12 +242,7 @@ def _choose(filled: Floats, steps: Mask, priority: Floats, most: int) -> tuple[I
     return chosen, np.where(moves, place[original], -1)
 
 
-def _order(candidate: Candidate) -> tuple[float, float, str, str]:
-    """Strongest first; of equals the one that deviated first; names only settle what is left."""
-    seen = candidate.evidence.first_deviation_ns if candidate.evidence is not None else None
-    return (
-        -candidate.score,
-        np.inf if seen is None else float(seen),
-        candidate.component,
-        candidate.metric or "",
-    )
+def _order(ranked: tuple[float, Candidate]) -> tuple[float, float, str, str]:
+    """Highest score first; of equals the one that deviated most; names settle what is left."""
+    deviation, candidate = ranked
+    return -candidate.score, deviation, candidate.component, candidate.metric or ""

@@ -15,13 +15,15 @@ test conditions on at most ``max_order`` metrics.
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 
 from rca_engine.case import CaseView
 from rca_engine.discovery.independence import FisherZ
-from rca_engine.discovery.skeleton import skeleton, weakest_link
+from rca_engine.discovery.skeleton import skeleton
 from rca_engine.methods import method
-from rca_engine.methods._scores import Floats
+from rca_engine.methods._scores import Floats, Ints
 from rca_engine.methods._suspects import Options, gather
 from rca_engine.ranking import Context, Ranking
 
@@ -79,14 +81,25 @@ def links_with_failure(values: Floats, failure: Floats, alpha: float, max_order:
     for order in range(max_order + 1):
         if linked.size <= order:
             break
-        found, _ = weakest_link(test, node, linked, order)
-        weakest[linked] = np.minimum(weakest[linked], found)
+        weakest[linked] = np.minimum(weakest[linked], _weakest(test, node, linked, order))
         linked = np.flatnonzero(weakest >= critical)
     adjacent = skeleton(test, alpha, max_order).adjacent
     for metric in linked:
         neighbours = np.flatnonzero(adjacent[metric, :node])
         others = np.append(neighbours, node)
         for order in range(1, min(max_order, neighbours.size) + 1):
-            found, _ = weakest_link(test, int(metric), others, order)
-            weakest[metric] = min(weakest[metric], found[-1])
+            weakest[metric] = min(
+                weakest[metric], _weakest(test, int(metric), others, order)[-1]
+            )
+    return weakest
+
+
+def _weakest(test: FisherZ, target: int, others: Ints, order: int) -> Floats:
+    """Return the smallest |z| of ``target`` with each of ``others`` given ``order`` of the rest."""
+    weakest = np.full(others.size, np.inf)
+    every = itertools.combinations(range(others.size), order)
+    while chunk := list(itertools.islice(every, test.block(others.size, order))):
+        places = np.array(chunk, dtype=np.int64).reshape(len(chunk), order)
+        statistics = test.of_target(target, others, others[places])
+        weakest = np.minimum(weakest, statistics.min(axis=0))
     return weakest
