@@ -18,11 +18,15 @@ from rca_engine.methods._scores import Mask
 
 @dataclass(frozen=True)
 class Pattern:
-    """A partly directed graph; each metric's parents and undirected neighbours as a set of bits."""
+    """A partly directed graph, as sets of bits.
+
+    Each metric's parents, undirected neighbours, all of its links, and those but its parents.
+    """
 
     parents: list[Bits]
     neighbours: list[Bits]
     adjacent: list[Bits]
+    onward: list[Bits]
 
     @classmethod
     def of(cls, parents: list[Bits], neighbours: list[Bits]) -> Pattern:
@@ -31,7 +35,8 @@ class Pattern:
         for child, mine in enumerate(parents):
             for parent in members(mine):
                 adjacent[parent] |= 1 << child
-        return cls(parents, neighbours, adjacent)
+        onward = [around & ~mine for around, mine in zip(adjacent, parents, strict=True)]
+        return cls(parents, neighbours, adjacent, onward)
 
     def causes(self) -> Mask:
         """Return where ``i`` is, or may be, a cause of ``j``; shape (n, n)."""
@@ -47,17 +52,15 @@ def reaches(pattern: Pattern, start: int, goal: int, blocked: Bits) -> bool:
 
     ``blocked`` is what the path may not pass.
     """
-    seen = blocked | 1 << start
-    front = 1 << start
+    goal_bit = 1 << goal
+    seen, front = blocked | 1 << start, 1 << start
     while front:
-        found = 0
-        for each in members(front):
-            # What is adjacent and no parent is a child or an undirected neighbour.
-            found |= pattern.adjacent[each] & ~pattern.parents[each]
-        front = found & ~seen
-        if front >> goal & 1:
+        lowest = front & -front
+        found = pattern.onward[lowest.bit_length() - 1]
+        if found & goal_bit:
             return True
-        seen |= front
+        front = (front ^ lowest) | (found & ~seen)
+        seen |= found
     return False
 
 

@@ -56,13 +56,12 @@ def ges(values: Floats, penalty: float) -> CausalGraph:
     return _graph(found["G"].graph)
 
 
-def lingam(values: Floats, algorithm: str, seed: int) -> CausalGraph:
-    """Run its LiNGAM, ``ica`` or ``direct``, on standardised metrics."""
+def lingam(values: Floats, algorithm: str, seed: int) -> Floats:
+    """Run its LiNGAM, ``ica`` or ``direct``; return how strongly ``i`` drives ``j``."""
     name, options = ("ICALiNGAM", (seed,)) if algorithm == "ica" else ("DirectLiNGAM", ())
     model = _call(_function("FCMBased.lingam", name), *options)
     _call(model.fit, values)
-    weights = np.abs(np.asarray(model.adjacency_matrix_, dtype=np.float64)).T
-    return CausalGraph.directed(weights > 0, weights)
+    return np.abs(np.asarray(model.adjacency_matrix_, dtype=np.float64)).T
 
 
 def _function(module: str, name: str) -> Callable[..., Any]:

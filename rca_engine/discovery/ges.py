@@ -9,6 +9,7 @@ IJDSA 3, 2017).
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -111,10 +112,10 @@ class _Operator:
 
     def applied(self, pattern: Pattern, *, insert: bool) -> Pattern | None:
         """Return the class after the step; None if the step is not valid."""
+        if insert and reaches(pattern, self.y, self.x, self.given):
+            return None
         parents, neighbours = list(pattern.parents), list(pattern.neighbours)
         if insert:
-            if reaches(pattern, self.y, self.x, self.given):
-                return None
             parents[self.y] |= 1 << self.x
             turned = self.given & ~pattern.adjacent[self.x]
             _direct(parents, neighbours, turned, self.y)
@@ -170,38 +171,36 @@ def _climb(pattern: Pattern, gains: _Gains, operators: _Operators) -> Pattern:
     """Take the best valid step until none gains."""
     insert, n = operators is _insertions, len(pattern.parents)
     choices: dict[tuple[int, int], list[_Operator]] = {}
-    best = np.full((n, n), -np.inf)
     stale = [(x, y) for y in range(n) for x in range(n)]
     while True:
         for x, y in stale:
+            choices.pop((x, y), None)
             found = sorted(operators(pattern, gains, x, y), key=lambda each: -each.gain)
-            choices[x, y] = found
-            best[x, y] = found[0].gain if found else -np.inf
-        after = _best_step(pattern, choices, best, insert=insert)
+            if found:
+                choices[x, y] = found
+        after = _best_step(pattern, choices, insert=insert)
         if after is None:
             return pattern
         stale, pattern = list(_touched(pattern, after)), after
 
 
 def _best_step(
-    pattern: Pattern,
-    choices: dict[tuple[int, int], list[_Operator]],
-    best: Floats,
-    *,
-    insert: bool,
+    pattern: Pattern, choices: dict[tuple[int, int], list[_Operator]], *, insert: bool
 ) -> Pattern | None:
     """Return the class after the valid step of the greatest gain; None if there is none."""
-    left, tried = best.copy(), dict.fromkeys(choices, 0)
-    while True:
-        x, y = (int(each) for each in np.unravel_index(int(left.argmax()), left.shape))
-        if left[x, y] == -np.inf:
-            return None
-        options, at = choices[x, y], tried[x, y]
+    queue = [(-found[0].gain, pair, 0) for pair, found in choices.items()]
+    heapq.heapify(queue)
+    while queue:
+        _, pair, at = queue[0]
+        options = choices[pair]
         after = options[at].applied(pattern, insert=insert)
         if after is not None:
             return after
-        tried[x, y] = at + 1
-        left[x, y] = options[at + 1].gain if at + 1 < len(options) else -np.inf
+        if at + 1 < len(options):
+            heapq.heapreplace(queue, (-options[at + 1].gain, pair, at + 1))
+        else:
+            heapq.heappop(queue)
+    return None
 
 
 def _touched(before: Pattern, after: Pattern) -> Iterator[tuple[int, int]]:

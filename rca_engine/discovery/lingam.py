@@ -68,18 +68,29 @@ def discover(
     """
     if algorithm not in get_args(Algorithm):
         raise MethodError(f"algorithm is one of {', '.join(get_args(Algorithm))}, not {algorithm}")
-    scaled = standardised(values)
-    if causal_learn.chosen(backend):
-        return causal_learn.lingam(scaled, algorithm, seed)
+    borrowed = causal_learn.chosen(backend)
     if values.shape[0] < values.shape[1] + 2:
         raise MethodError(
             f"{values.shape[0]} steps are too few for LiNGAM on {values.shape[1]} metrics; "
             f"at least {values.shape[1] + 2} are needed"
         )
+    scaled, n = standardised(values), values.shape[1]
+    # A constant metric would make the noise to unmix singular, and has no links anyway.
+    varies = np.flatnonzero(scaled.any(axis=0))
+    scaled = scaled[:, varies]
+    if borrowed:
+        found = causal_learn.lingam(scaled, algorithm, seed)
+    else:
+        found = _weights(scaled, algorithm, alpha)
+    weights = np.zeros((n, n))
+    weights[np.ix_(varies, varies)] = found
+    return CausalGraph.directed(weights > 0, weights)
+
+
+def _weights(scaled: Floats, algorithm: Algorithm, alpha: float) -> Floats:
     generations = ica_generations(scaled) if algorithm == "ica" else direct_generations(scaled)
     coefficients, p = _regress(scaled, generations)
-    causes = discoveries(p, alpha)
-    return CausalGraph.directed(causes, np.where(causes, np.abs(coefficients), 0.0))
+    return np.where(discoveries(p, alpha), np.abs(coefficients), 0.0)
 
 
 def ica_generations(scaled: Floats) -> Ints:
@@ -205,7 +216,8 @@ def _regress(scaled: Floats, generations: Ints) -> tuple[Floats, Floats]:
         freedom = steps - causes.size - 1
         variance = (residual**2).sum(axis=0) / freedom
         error = np.sqrt(np.outer(np.diag(inverse), variance))
-        t = np.divide(np.abs(found), error, out=np.full_like(found, np.inf), where=error > 0)
+        exact = np.where(found != 0, np.inf, 0.0)
+        t = np.divide(np.abs(found), error, out=exact, where=error > 0)
         coefficients[np.ix_(causes, effects)] = found
         p[np.ix_(causes, effects)] = 2.0 * stdtr(freedom, -t)
     return coefficients, p

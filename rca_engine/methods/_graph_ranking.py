@@ -33,7 +33,7 @@ from rca_engine.discovery.independence import correlation
 from rca_engine.errors import MethodError
 from rca_engine.methods import _scores
 from rca_engine.methods._evidence import evidence_of
-from rca_engine.methods._heads import Head
+from rca_engine.methods._heads import Head, Trouble
 from rca_engine.methods._scores import Floats, Ints, Mask
 from rca_engine.methods._windows import Key, WindowOptions, Windows, is_symptom, windows
 from rca_engine.ranking import Candidate, Context, Ranking
@@ -88,6 +88,8 @@ class _Selection:
 
     Parameters
     ----------
+    columns
+        Shape (n,): the windows' columns that stand in the graph.
     values
         Shape (steps, n), complete.
     node
@@ -96,6 +98,7 @@ class _Selection:
         What the reader of the ranking must know; empty ones say nothing.
     """
 
+    columns: Ints
     values: Floats
     node: Ints
     notes: tuple[str, ...]
@@ -136,8 +139,10 @@ def rank_by_graph(
     start, start_note = _start(data, context, deviations.score, symptom, usable)
     selected = _select(data, usable, deviations.score, start, options.limit)
     graph = discover_once(discover, selected.values)
-    relevance = np.abs(correlation(selected.values)[selected.node[start]])
-    found = head.scores(graph, int(selected.node[start]), relevance)
+    node = int(selected.node[start])
+    relevance = np.abs(correlation(selected.values)[node])
+    trouble = Trouble(node, relevance, deviations.score[selected.columns])
+    found = head.scores(graph, trouble)
     score = np.where(selected.node >= 0, found[selected.node], 0.0)
     notes = [start_note if head.from_alert else "", *selected.notes]
     notes.append(_nothing_found(graph, found, "/".join(data.keys[start])))
@@ -205,7 +210,7 @@ def _select(data: Windows, usable: Mask, score: Floats, start: int, limit: int) 
         _unknown_note(data.values),
         _twins_note(data.keys, columns, node, columns[kept]),
     )
-    return _Selection(np.ascontiguousarray(values[:, kept]), node, notes)
+    return _Selection(columns[kept], np.ascontiguousarray(values[:, kept]), node, notes)
 
 
 def _filled(values: Floats) -> Floats:

@@ -9,13 +9,34 @@ the solution of a linear system.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import ClassVar, Literal, Protocol, get_args
 
 import numpy as np
 
 from rca_engine.discovery.graph import CausalGraph
 from rca_engine.errors import MethodError
 from rca_engine.methods._scores import Floats, Mask
+
+Jump = Literal["deviation", "uniform"]
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """What is to be explained.
+
+    Parameters
+    ----------
+    start
+        The metric that alerted, or that stands for it.
+    relevance
+        Shape (n,): absolute correlation of each metric with that one.
+    deviation
+        Shape (n,): how far each metric left its normal range.
+    """
+
+    start: int
+    relevance: Floats
+    deviation: Floats
 
 
 class Head(Protocol):
@@ -26,18 +47,8 @@ class Head(Protocol):
 
     from_alert: ClassVar[bool]
 
-    def scores(self, graph: CausalGraph, start: int, relevance: Floats) -> Floats:
-        """Return how suspect each metric is; shape (n,), at least 0.
-
-        Parameters
-        ----------
-        graph
-            Over n metrics.
-        start
-            The metric whose trouble is to be explained.
-        relevance
-            Shape (n,): absolute correlation of each metric with that one.
-        """
+    def scores(self, graph: CausalGraph, trouble: Trouble) -> Floats:
+        """Return how suspect each metric of the graph is; shape (n,), at least 0."""
         ...
 
 
@@ -45,28 +56,35 @@ class Head(Protocol):
 class PageRank:
     """PageRank on the links from effect to cause, in proportion to their weights.
 
-    Source: L. Page et al., The PageRank Citation Ranking, 1999.
+    Source: L. Page et al., The PageRank Citation Ranking, 1999; personalised as in T. H.
+    Haveliwala, Topic-Sensitive PageRank, WWW 2002.
 
     Parameters
     ----------
     damping
-        Share of steps that follow a link.
+        Share of steps that follow a link; the others jump.
+    jump
+        Where to: ``deviation`` for metrics in proportion to how far they deviate, for what is in
+        trouble is what needs a cause; ``uniform`` for any metric, as in the paper.
     stay
-        Whether a walk that arrives at a metric with effects and no cause of its own stays there: it
-        has found what it looked for. If not it jumps to any metric, as in the paper, and in
-        A -> C <- B, C -> D the metric C, which gets the mass of D whole, outranks its causes, which
-        share that of C.
+        Whether a walk at a metric with effects stays there in proportion to how much weaker its
+        causes are than the strongest link of the graph: without any it has found what it looked
+        for. If not it jumps from there, as in the paper, and in A -> C <- B, C -> D the metric C,
+        which gets the mass of D whole, outranks its causes, which share that of C.
     """
 
     from_alert: ClassVar[bool] = False
     damping: float = 0.85
+    jump: Jump = "deviation"
     stay: bool = True
 
     def __post_init__(self) -> None:
         if not 0.0 < self.damping < 1.0:
             raise MethodError(f"damping must be between 0 and 1, got {self.damping}")
+        if self.jump not in get_args(Jump):
+            raise MethodError(f"jump is one of {', '.join(get_args(Jump))}, not {self.jump!r}")
 
-    def scores(self, graph: CausalGraph, start: int, relevance: Floats) -> Floats:  # noqa: ARG002
+    def scores(self, graph: CausalGraph, trouble: Trouble) -> Floats:
         """Return each metric's share of the walk; see :class:`Head`."""
         causes = graph.causes()
         if not causes.any():
@@ -74,11 +92,11 @@ class PageRank:
         strength: Floats = np.ones(causes.shape) if graph.weights is None else graph.weights
         weights: Floats = causes.T * strength.T
         if self.stay:
-            arrived = causes.any(axis=1) & ~causes.any(axis=0)
-            weights = weights + np.diag(arrived.astype(np.float64))
-        # A metric without links jumps anywhere; as jumps are uniform, leaving that out only scales.
-        jump = np.full(graph.size, 1.0 - self.damping)
-        return _visits(weights, self.damping, jump)
+            unexplained = weights.max() - weights.max(axis=1)
+            weights = weights + np.diag(np.where(causes.any(axis=1), unexplained, 0.0))
+        enter = trouble.deviation if self.jump == "deviation" else np.ones(graph.size)
+        # A walk that ends jumps like any other, which only scales what the others add up to.
+        return _visits(weights, self.damping, enter)
 
 
 @dataclass(frozen=True)
@@ -110,9 +128,9 @@ class RandomWalk:
         if not 0.0 < self.restart < 1.0:
             raise MethodError(f"restart must be between 0 and 1, got {self.restart}")
 
-    def scores(self, graph: CausalGraph, start: int, relevance: Floats) -> Floats:
+    def scores(self, graph: CausalGraph, trouble: Trouble) -> Floats:
         """Return each metric's share of the walk; see :class:`Head`."""
-        causes = graph.causes()
+        causes, start, relevance = graph.causes(), trouble.start, trouble.relevance
         if not (causes[:, start].any() or causes[start].any()):
             return np.zeros(graph.size)
         forward = causes.T * relevance
@@ -120,7 +138,7 @@ class RandomWalk:
         stay = np.maximum(relevance - forward.max(axis=1), 0.0)
         stay[start] = 0.0
         returns = np.zeros(graph.size)
-        returns[start] = self.restart
+        returns[start] = 1.0
         return _visits(forward + back + np.diag(stay), 1.0 - self.restart, returns)
 
 
@@ -137,15 +155,15 @@ class DepthFirst:
 
     from_alert: ClassVar[bool] = True
 
-    def scores(self, graph: CausalGraph, start: int, relevance: Floats) -> Floats:
+    def scores(self, graph: CausalGraph, trouble: Trouble) -> Floats:
         """Return 1 for a root, plus the relevance of what is reached; see :class:`Head`."""
         leads = _closure(graph.causes().T)
-        reached = leads[start]
+        reached = leads[trouble.start]
         if not reached.any():
             return np.zeros(graph.size)
         # Whatever it leads to leads back: nothing outside its cycle causes it.
         root = (~leads | leads.T).all(axis=1)
-        found: Floats = np.where(reached, root + relevance, 0.0)
+        found: Floats = np.where(reached, root + trouble.relevance, 0.0)
         return found
 
 
@@ -160,7 +178,7 @@ def _visits(weights: Floats, follow: float, enter: Floats) -> Floats:
     follow
         Share of steps that follow the weights.
     enter
-        Shape (n,): how often a walk begins at each metric.
+        Shape (n,): how often a walk begins at each metric, in any unit.
     """
     total = weights.sum(axis=1, keepdims=True)
     transition = np.divide(weights, total, out=np.zeros_like(weights), where=total > 0)

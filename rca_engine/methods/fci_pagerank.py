@@ -2,8 +2,9 @@
 """FCI's graph, read by PageRank from effects to causes.
 
 Departures: FCI conditions on at most ``max_order`` metrics; ``A o-> B`` is a link from cause to
-effect, ``A o-o B`` one both ways, and ``A <-> B`` none, for neither causes the other; a walk stays
-at a metric that has effects and no cause (``stay``); selection as in ``_graph_ranking``.
+effect, ``A o-o B`` one both ways, and ``A <-> B`` none, for neither causes the other; jumps go to
+metrics in proportion to their deviation (``jump``), and a walk stays at a metric that has effects
+and no strong cause (``stay``); selection as in ``_graph_ranking``.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from rca_engine.discovery import fci
 from rca_engine.discovery.causal_learn import Backend
 from rca_engine.methods import method
 from rca_engine.methods._graph_ranking import GraphOptions, rank_by_graph
-from rca_engine.methods._heads import PageRank
+from rca_engine.methods._heads import Jump, PageRank
 from rca_engine.ranking import Context, Ranking
 
 
@@ -35,6 +36,7 @@ def rank(
     max_order: int = 3,
     backend: Backend = "own",
     damping: float = PageRank.damping,
+    jump: Jump = PageRank.jump,
     stay: bool = PageRank.stay,
     limit: int = GraphOptions.limit,
     guard_s: float = GraphOptions.guard_s,
@@ -43,6 +45,6 @@ def rank(
 ) -> Ranking:
     """Rank metrics by PageRank on the graph of FCI."""
     discover = functools.partial(fci.discover, alpha=alpha, max_order=max_order, backend=backend)
-    head = PageRank(damping, stay)
+    head = PageRank(damping, jump, stay)
     options = GraphOptions(limit, guard_s, horizon_s, threshold)
     return rank_by_graph(case, context, discover, head, options)

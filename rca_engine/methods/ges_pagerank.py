@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """GES's graph, read by PageRank from effects to causes.
 
-Departures: none in the search; a walk stays at a metric that has effects and no cause (``stay``);
-selection as in ``_graph_ranking``.
+Departures: jumps go to metrics in proportion to their deviation (``jump``), and a walk stays at a
+metric that has effects and no strong cause (``stay``); selection as in ``_graph_ranking``.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from rca_engine.discovery import ges
 from rca_engine.discovery.causal_learn import Backend
 from rca_engine.methods import method
 from rca_engine.methods._graph_ranking import GraphOptions, rank_by_graph
-from rca_engine.methods._heads import PageRank
+from rca_engine.methods._heads import Jump, PageRank
 from rca_engine.ranking import Context, Ranking
 
 
@@ -30,6 +30,7 @@ def rank(
     penalty: float = 1.0,
     backend: Backend = "own",
     damping: float = PageRank.damping,
+    jump: Jump = PageRank.jump,
     stay: bool = PageRank.stay,
     limit: int = GraphOptions.limit,
     guard_s: float = GraphOptions.guard_s,
@@ -38,6 +39,6 @@ def rank(
 ) -> Ranking:
     """Rank metrics by PageRank on the graph of GES."""
     discover = functools.partial(ges.discover, penalty=penalty, backend=backend)
-    head = PageRank(damping, stay)
+    head = PageRank(damping, jump, stay)
     options = GraphOptions(limit, guard_s, horizon_s, threshold)
     return rank_by_graph(case, context, discover, head, options)

@@ -2,8 +2,9 @@
 """The graph of Granger's test, read by PageRank from effects to causes.
 
 Departures: the lag is chosen by BIC for each pair, and ``alpha`` is the false discovery rate over
-all pairs (Benjamini and Hochberg 1995); a walk stays at a metric that has effects and no cause
-(``stay``); selection as in ``_graph_ranking``.
+all pairs (Benjamini and Hochberg 1995); jumps go to metrics in proportion to their deviation
+(``jump``), and a walk stays at a metric that has effects and no strong cause (``stay``); selection
+as in ``_graph_ranking``.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from rca_engine.case import CaseView
 from rca_engine.discovery import granger
 from rca_engine.methods import method
 from rca_engine.methods._graph_ranking import GraphOptions, rank_by_graph
-from rca_engine.methods._heads import PageRank
+from rca_engine.methods._heads import Jump, PageRank
 from rca_engine.ranking import Context, Ranking
 
 
@@ -31,6 +32,7 @@ def rank(
     lag: int | None = None,
     max_lag: int = 5,
     damping: float = PageRank.damping,
+    jump: Jump = PageRank.jump,
     stay: bool = PageRank.stay,
     limit: int = GraphOptions.limit,
     guard_s: float = GraphOptions.guard_s,
@@ -39,6 +41,6 @@ def rank(
 ) -> Ranking:
     """Rank metrics by PageRank on the graph of Granger's test."""
     discover = functools.partial(granger.discover, alpha=alpha, lag=lag, max_lag=max_lag)
-    head = PageRank(damping, stay)
+    head = PageRank(damping, jump, stay)
     options = GraphOptions(limit, guard_s, horizon_s, threshold)
     return rank_by_graph(case, context, discover, head, options)

@@ -2,8 +2,8 @@
 """LiNGAM's graph, read by PageRank from effects to causes.
 
 Departures: the metrics are standardised, and links are kept by a t test at the false discovery rate
-``alpha``; a walk stays at a metric that has effects and no cause (``stay``); selection as in
-``_graph_ranking``.
+``alpha``; jumps go to metrics in proportion to their deviation (``jump``), and a walk stays at a
+metric that has effects and no strong cause (``stay``); selection as in ``_graph_ranking``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from rca_engine.discovery.causal_learn import Backend
 from rca_engine.discovery.lingam import Algorithm
 from rca_engine.methods import method
 from rca_engine.methods._graph_ranking import GraphOptions, rank_by_graph
-from rca_engine.methods._heads import PageRank
+from rca_engine.methods._heads import Jump, PageRank
 from rca_engine.ranking import Context, Ranking
 
 
@@ -33,6 +33,7 @@ def rank(
     alpha: float = 0.05,
     backend: Backend = "own",
     damping: float = PageRank.damping,
+    jump: Jump = PageRank.jump,
     stay: bool = PageRank.stay,
     limit: int = GraphOptions.limit,
     guard_s: float = GraphOptions.guard_s,
@@ -43,6 +44,6 @@ def rank(
     discover = functools.partial(
         lingam.discover, algorithm=algorithm, alpha=alpha, backend=backend, seed=context.seed
     )
-    head = PageRank(damping, stay)
+    head = PageRank(damping, jump, stay)
     options = GraphOptions(limit, guard_s, horizon_s, threshold)
     return rank_by_graph(case, context, discover, head, options)
