@@ -174,8 +174,9 @@ def diagnose(
     alert = alert or case.alert
     context = Context(
         time_ns=_told(case, alert, time),
-        alert_component=alert.component if alert else None,
-        alert_metric=alert.metric if alert else None,
+        # An alert may tell when and not what.
+        alert_component=(alert.component or None) if alert else None,
+        alert_metric=(alert.metric or None) if alert else None,
         seed=seed,
         budget_s=budget_s,
     )

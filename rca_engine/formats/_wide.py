@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import csv
 import gzip
+import io
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 import numpy.typing as npt
@@ -71,23 +73,20 @@ def read_csv(path: Path, time_column: str | None = None) -> tuple[pd.DataFrame, 
     names = _header(path)
     if time_column is not None and time_column not in names:
         raise CaseError(f"{path}: no column {time_column!r}; it has {', '.join(names[:8])}")
-    bad: list[int] = []
-
-    def leave_out(fields: list[str]) -> None:
-        bad.append(len(fields))
-
     try:
-        try:
-            table = _parse(path, len(names), low_memory=False)
-        except pd.errors.ParserError:
-            # The quick parser can't say which rows are wrong; the slow one leaves them out.
-            table = _parse(path, len(names), engine="python", on_bad_lines=leave_out)
-    except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        table, left_out = _parse(path, len(names))
+    except (
+        OSError,
+        UnicodeDecodeError,
+        pd.errors.ParserError,
+        pd.errors.EmptyDataError,
+        csv.Error,
+    ) as error:
         raise CaseError(f"{path}: not readable as CSV: {error}") from None
     if table.empty:
         raise CaseError(f"{path}: has no rows")
     table.columns = pd.Index(names)
-    told = [f"{path.name}: {len(bad)} malformed rows were left out"] if bad else []
+    told = [f"{path.name}: {left_out} malformed rows were left out"] if left_out else []
     return table, told
 
 
@@ -99,19 +98,19 @@ def read_wide(path: Path, time_column: str = "time") -> Wide:
     CaseError
         If the file can't be read, has no time column, or no row of it has a readable time.
     """
-    table, warnings = read_csv(path, time_column)
+    table, told = read_csv(path, time_column)
     at = list(table.columns).index(time_column)
     times, said = epoch_ns(table.iloc[:, at])
-    warnings += [f"{path.name}: {each}" for each in said]
+    told += [f"{path.name}: {each}" for each in said]
     keep = [column for column in range(table.shape[1]) if column != at and table.columns[column]]
     names = [str(table.columns[column]) for column in keep]
     values, said = numbers(table.iloc[:, keep])
-    warnings += [f"{path.name}: {each}" for each in said]
-    return tidy(times, names, values, path, warnings)
+    told += [f"{path.name}: {each}" for each in said]
+    return tidy(times, names, values, path, told)
 
 
 def tidy(
-    times: Ints, names: Sequence[str], values: Floats, where: Path, warnings: Sequence[str] = ()
+    times: Ints, names: Sequence[str], values: Floats, where: Path, said: Sequence[str] = ()
 ) -> Wide:
     """Bring rows into the order of time and leave out what occurs twice, telling what was done.
 
@@ -120,7 +119,7 @@ def tidy(
     CaseError
         If no row has a readable time.
     """
-    told, known = list(warnings), times != UNKNOWN
+    told, known = list(said), times != UNKNOWN
     if not known.any():
         raise CaseError(f"{where}: no row has a readable time")
     times, values = times[known], values[known]
@@ -187,17 +186,35 @@ def long_table(times: Ints, keys: Sequence[Key], values: Floats) -> pd.DataFrame
     )
 
 
-def _parse(path: Path, columns: int, **options: Any) -> pd.DataFrame:
-    table: pd.DataFrame = pd.read_csv(
-        path, header=None, skiprows=1, names=range(columns), index_col=False, **options
-    )
-    return table
+def _parse(path: Path, columns: int) -> tuple[pd.DataFrame, int]:
+    """Return the rows below the header, and how many were left out as too long."""
+    options: dict[str, Any] = {"header": None, "names": range(columns), "index_col": False}
+    try:
+        with warnings.catch_warnings():
+            # Pandas would cut the surplus of a long first row off and go on.
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            table: pd.DataFrame = pd.read_csv(path, skiprows=1, low_memory=False, **options)
+            return table, 0
+    except (pd.errors.ParserError, pd.errors.ParserWarning):
+        with _opened(path) as lines:
+            rows = [row for row in csv.reader(lines) if row][1:]
+    good = [row for row in rows if not any(row[columns:])]
+    text = io.StringIO()
+    csv.writer(text).writerows(row[:columns] for row in good)
+    text.seek(0)
+    table = pd.read_csv(text, low_memory=False, **options)
+    return table, len(rows) - len(good)
+
+
+def _opened(path: Path) -> TextIO:
+    if path.suffix == ".gz":
+        return gzip.open(path, "rt", encoding="utf-8-sig", newline="")
+    return path.open(encoding="utf-8-sig", newline="")
 
 
 def _header(path: Path) -> list[str]:
-    opened = gzip.open if path.suffix == ".gz" else open
     try:
-        with opened(path, "rt", encoding="utf-8-sig", newline="") as lines:
+        with _opened(path) as lines:
             names = next(csv.reader(lines), [])
     except FileNotFoundError:
         raise CaseError(f"{path}: no such file") from None
