@@ -40,4 +40,3 @@ def in_canonical_order(values: Floats, discover: Callable[[Floats], CausalGraph]
     back = np.argsort(order)
     weights = None if graph.weights is None else graph.weights[np.ix_(back, back)]
     return CausalGraph(graph.marks[np.ix_(back, back)], weights)
-

@@ -139,7 +139,8 @@ def discover(
 
     def run(ordered: Floats) -> CausalGraph:
         nonlocal finished
-        inputs, outputs = lagged(standardised(ordered), lags)
+        scaled = standardised(ordered)
+        inputs, outputs = lagged(scaled, lags)
         nets, finished = train(
             inputs,
             outputs,
@@ -150,7 +151,8 @@ def discover(
             tolerance=tolerance,
             deadline=deadline,
         )
-        weights = _norms(nets.first)
+        varies = scaled.any(axis=0)
+        weights = _norms(nets.first) * np.outer(varies, varies)
         np.fill_diagonal(weights, 0.0)
         return CausalGraph.directed(weights > 0, weights)
 
@@ -264,7 +266,7 @@ def _norms(first: Floats) -> Floats:
 
 
 def _shrunk(nets: Nets, amount: Floats) -> Nets:
-    """Return the networks with each cause's norm less by ``amount`` (targets,): the proximal map."""
+    """Return the networks with each cause's norm less by ``amount``: the proximal map."""
     norms = _norms(nets.first)
     keep = np.maximum(1.0 - amount / np.maximum(norms, _TINY), 0.0)
     lags = nets.first.shape[0] // norms.shape[0]

@@ -14,9 +14,9 @@ Departures:
   value for the present weights (GOLEM-NV does the same). The paper's variance of 1 for all makes a
   direction a matter of units (Reisach et al., Beware of the Simulated DAG, NeurIPS 2021).
 - The networks ``m`` add to the identity, so that training starts from a linear model.
-- Gradients from an empty graph end in a local optimum in which A -> C <- B, C -> D is a denser graph
-  with D -> C, whatever the penalty. So the order that they lead to is improved by swapping
-  neighbours in it (``_order``), and the weights are trained once more within that graph.
+- Gradients from an empty graph end in a local optimum in which A -> C <- B, C -> D is a denser
+  graph with D -> C, whatever the penalty. So the order that they lead to is improved by moves
+  of one metric (``_order``), and the weights are trained once more within that graph.
 - An L1 penalty on ``A``: without one a likelihood prefers the densest graph that is acyclic.
 - The whole data are one batch, Adam steps, and training ends early where nothing moves.
 """
@@ -306,18 +306,28 @@ def _settled(losses: list[float], tolerance: float, length: int = 10) -> bool:
     return bool(before - now < tolerance * max(abs(float(before)), 1.0))
 
 
-def _network(weights: Floats, values: Floats) -> tuple[Floats, Floats]:
-    """Return ``x + sum of w2 tanh(w1 x + b)``, and the units."""
-    units = np.tanh(values[:, :, None] * weights[0] + weights[1])
-    return values + units @ weights[2], units
+def _network(weights: Floats, values: Floats) -> tuple[Floats, list[Floats]]:
+    """Return ``x + sum of w2 tanh(w1 x + b)``, and each unit, shape (steps, n).
+
+    Unit by unit: arrays of one unit stay in the processor's cache, those of all of them do not.
+    """
+    units = [np.tanh(values * scale + bias) for scale, bias in zip(*weights[:2], strict=True)]
+    output = values.copy()
+    for unit, last in zip(units, weights[2], strict=True):
+        output += last * unit
+    return output, units
 
 
 def _network_gradient(
-    weights: Floats, values: Floats, units: Floats, d_output: Floats
+    weights: Floats, values: Floats, units: list[Floats], d_output: Floats
 ) -> tuple[Floats, Floats]:
     """Return the gradient at the input and at the weights."""
-    d_last = np.einsum("tj,tjh->h", d_output, units)
-    d_units = (1.0 - units**2) * weights[2] * d_output[:, :, None]
-    d_first = np.einsum("tjh,tj->h", d_units, values)
-    d_values = d_output + d_units @ weights[0]
-    return d_values, np.stack([d_first, d_units.sum(axis=(0, 1)), d_last])
+    d_values, d_weights = d_output.copy(), np.empty_like(weights)
+    for at, unit in enumerate(units):
+        d_weights[2, at] = np.vdot(d_output, unit)
+        d_inside = (1.0 - unit * unit) * d_output
+        d_inside *= weights[2, at]
+        d_weights[0, at] = np.vdot(d_inside, values)
+        d_weights[1, at] = d_inside.sum()
+        d_values += weights[0, at] * d_inside
+    return d_values, d_weights

@@ -154,7 +154,7 @@ def _lagged_correlation(values: Floats, lags: int) -> Floats:
     steps = values.shape[0]
     lagged = np.concatenate([values[lags - lag : steps - lag] for lag in range(lags + 1)], axis=1)
     lagged = standardised(lagged)
-    correlation = lagged.T @ lagged / lagged.shape[0]
+    correlation: Floats = lagged.T @ lagged / lagged.shape[0]
     np.fill_diagonal(correlation, 1.0 + _RIDGE)
     return correlation
 
@@ -214,7 +214,8 @@ def _conditions(
     of_effect = parents[effect]
     of_cause = parents[first - lag * size]
     both = np.concatenate([of_effect[of_effect != first][:most], of_cause[:most] + lag * size])
-    return np.unique(both[(both != first) & (both != effect)])
+    conditions: Ints = np.unique(both[(both != first) & (both != effect)])
+    return conditions
 
 
 def _fold(found: Links, alpha: float, contemporaneous: bool) -> CausalGraph:
@@ -227,7 +228,7 @@ def _fold(found: Links, alpha: float, contemporaneous: bool) -> CausalGraph:
     significant[0] |= significant[0].T
     significant[:, np.arange(size), np.arange(size)] = False
     weights = np.where(significant, np.abs(found.strength), 0.0).max(axis=0)
-    return _marked(significant[1:].any(axis=0), significant[0], weights)
+    return _marked(np.logical_or.reduce(significant[1:], axis=0), significant[0], weights)
 
 
 def _marked(lagged: Mask, together: Mask, weights: Floats) -> CausalGraph:

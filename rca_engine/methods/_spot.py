@@ -50,4 +50,5 @@ def limits(normal: Floats, *, risk: float = 1e-3, level: float = 0.9) -> Floats:
     growth = (share**-shape - 1.0) / np.where(flat, 1.0, shape)
     tail: Floats = np.where(flat, -np.log(share), growth)
     # A risk above the share of peaks would put the limit below the extremes.
-    return start + scale * np.maximum(tail, 0.0)
+    limit: Floats = start + scale * np.maximum(tail, 0.0)
+    return limit

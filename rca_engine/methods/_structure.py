@@ -61,18 +61,19 @@ def structural_causes(
         np.array([each is signal for each in signals], dtype=bool) for signal in Signal
     )
     same = names[:, None] == names[None, :]
-    calls = _linked(names, ((edge.source, edge.target) for edge in topology.edges
-                            if edge.type == "calls"))
-    runs_on = _linked(names, ((edge.source, edge.target) for edge in topology.edges
-                              if edge.type == "runs_on"))
-    own = same & (
-        (traffic[:, None] & ~traffic[None, :]) | (saturation[:, None] & outcome[None, :])
+    calls = _linked(
+        names, ((edge.source, edge.target) for edge in topology.edges if edge.type == "calls")
     )
+    runs_on = _linked(
+        names, ((edge.source, edge.target) for edge in topology.edges if edge.type == "runs_on")
+    )
+    own = same & ((traffic[:, None] & ~traffic[None, :]) | (saturation[:, None] & outcome[None, :]))
     down = calls & traffic[:, None] & traffic[None, :]
     up = calls.T & outcome[:, None] & outcome[None, :]
     load = runs_on & traffic[:, None] & saturation[None, :]
     machine = runs_on.T & saturation[:, None] & ~traffic[None, :]
-    return own | down | _alike_first(up, names, metrics) | load | machine
+    causes: Mask = own | down | _alike_first(up, names, metrics) | load | machine
+    return causes
 
 
 def has_structure(components: Iterable[str], topology: Topology) -> bool:
@@ -91,7 +92,8 @@ def _linked(names: np.ndarray, pairs: Iterable[tuple[str, str]]) -> Mask:
     for source, target in pairs:
         if source in at and target in at and source != target:
             linked[at[source], at[target]] = True
-    return linked[np.ix_(place, place)]
+    of_series: Mask = linked[np.ix_(place, place)]
+    return of_series
 
 
 def _alike_first(causes: Mask, names: np.ndarray, metrics: Sequence[Metric]) -> Mask:
@@ -101,4 +103,5 @@ def _alike_first(causes: Mask, names: np.ndarray, metrics: Sequence[Metric]) -> 
     _, group = np.unique(names, return_inverse=True)
     member = np.eye(group.max() + 1, dtype=np.int64)[group]
     has_alike = (member.T @ alike.astype(np.int64)) > 0
-    return alike | (causes & ~has_alike[group])
+    kept: Mask = alike | (causes & ~has_alike[group])
+    return kept

@@ -3,8 +3,9 @@
 
 Causal discovery costs at least the square of the number of metrics, and a cause that did not move
 is none: so only the metrics that deviate most are looked at. One that moves exactly as another does
-(a copy, or the same in another unit) is looked at once and ranked as often as it occurs; one that
-never moved is left out. The columns stand in an order that depends on their values alone.
+(a copy, or the same in another unit) is looked at once and shares its score. The others have the
+score 0 and follow in the order of their deviations. The columns stand in an order that depends on
+their values alone. What was bridged, shared or left out for want of steps, the ranking says.
 """
 
 from __future__ import annotations
@@ -19,10 +20,15 @@ from rca_engine.discovery.independence import correlation
 from rca_engine.errors import MethodError
 from rca_engine.methods import _scores
 from rca_engine.methods._evidence import evidence_of
+from rca_engine.methods._heads import Trouble
 from rca_engine.methods._scores import CentreScale, Floats, Ints, Mask, mean_and_deviation
 from rca_engine.methods._windows import WindowOptions, Windows, is_symptom, windows
 from rca_engine.ranking import Candidate, Context, Ranking
 
+_KNOWN = 0.5
+"""Share of the steps at which a metric must be known lest the ranking say that it was bridged."""
+_STEPS_A_METRIC = 3
+"""Steps needed for each metric looked at: with fewer, regressions on the others mean nothing."""
 _COPY = 1.0 - 1e-9
 """Absolute correlation from which one metric is the other in another unit."""
 
@@ -33,8 +39,8 @@ class Options:
 
     Parameters
     ----------
-    most
-        Metrics to look at.
+    limit
+        Most metrics to look at.
     quantile
         Of the anomalous window's distances: which counts as a metric's deviation.
     guard_s, horizon_s
@@ -46,7 +52,7 @@ class Options:
         resolution.
     """
 
-    most: int = 40
+    limit: int = 40
     quantile: float = 0.5
     guard_s: float = WindowOptions.guard_s
     horizon_s: float | None = WindowOptions.horizon_s
@@ -54,8 +60,8 @@ class Options:
     level_share: float = 0.01
 
     def __post_init__(self) -> None:
-        if self.most < 2:
-            raise MethodError(f"most must be at least 2, got {self.most}")
+        if self.limit < 2:
+            raise MethodError(f"limit must be at least 2, got {self.limit}")
         if not 0.5 <= self.quantile <= 1.0:
             raise MethodError(f"quantile must be from 0.5 to 1, got {self.quantile}")
 
@@ -84,6 +90,8 @@ class Suspects:
         Shape (n,): which of the m each of the n is a copy of (mostly itself), -1 for none.
     options
         As given.
+    notes
+        What a reader of the ranking must know.
     """
 
     data: Windows
@@ -96,6 +104,7 @@ class Suspects:
     chosen: Ints
     stands_for: Ints
     options: Options
+    notes: tuple[str, ...] = ()
 
     @property
     def values(self) -> Floats:
@@ -117,6 +126,11 @@ class Suspects:
     def filled_distances(self) -> Floats:
         """Distances with gaps bridged as in ``filled``, shape (steps, n)."""
         return bridged(self.data.times, self.distances)
+
+    def trouble(self, start: int = 0, relevance: Floats | None = None) -> Trouble:
+        """Return what a head is told of the m metrics; without a relevance all have the same."""
+        same = np.ones(self.chosen.size) if relevance is None else relevance
+        return Trouble(start, same, self.deviation[self.chosen])
 
     def start(self, context: Context) -> tuple[int, str]:
         """Return which of the m metrics a walk starts at, and what a reader must know of it.
@@ -148,19 +162,19 @@ class Suspects:
         evidence = evidence_of(
             self.data, self.distances, self.before, self.sign, self.options.threshold
         )
-        ranked = (self.stands_for >= 0) & ~self.symptom
+        of_all = np.where(self.stands_for >= 0, score[self.stands_for], 0.0)
         candidates = [
             (
                 -float(self.deviation[at]),
-                Candidate(component, float(score[self.stands_for[at]]), metric, evidence[at]),
+                Candidate(component, float(of_all[at]), metric, evidence[at]),
             )
             for at, (component, metric) in enumerate(self.data.keys)
-            if ranked[at]
+            if not self.symptom[at]
         ]
         return Ranking(
             tuple(each for _, each in sorted(candidates, key=_order)),
             time_ns=self.data.start_ns,
-            degraded=degraded,
+            degraded="; ".join(filter(None, [degraded, *self.notes])) or None,
         )
 
 
@@ -182,14 +196,26 @@ def gather(
     distances, before, deviation, sign = deviations(data, mean_and_deviation, options)
     symptom = np.array([is_symptom(case, context, key) for key in data.keys], dtype=bool)
     priority = np.where(symptom, np.inf, deviation)
-    chosen, stands_for = _choose(filled, data.normal | data.anomalous, priority, options.most)
+    steps = data.normal | data.anomalous
+    limit = max(2, min(options.limit, int(steps.sum()) // _STEPS_A_METRIC))
+    chosen, stands_for = _choose(filled, steps, priority, limit)
     if chosen.size < 2:
         raise MethodError(
             f"of {deviation.size} metrics {chosen.size} ever moved; a search for causes needs two "
             f"that are not copies of each other"
         )
     return Suspects(
-        data, filled, distances, before, deviation, sign, symptom, chosen, stands_for, options
+        data,
+        filled,
+        distances,
+        before,
+        deviation,
+        sign,
+        symptom,
+        chosen,
+        stands_for,
+        options,
+        _notes(data, chosen, stands_for, limit < options.limit and chosen.size == limit),
     )
 
 
@@ -203,9 +229,7 @@ def deviations(
     distances, before = data.distances(centre_scale)
     both_ways = np.zeros(len(data.keys), dtype=np.int64)
     significance, sign = _scores.deviation(distances[data.anomalous], options.quantile, both_ways)
-    change, _ = _scores.deviation(
-        data.values[data.anomalous] - before, options.quantile, both_ways
-    )
+    change, _ = _scores.deviation(data.values[data.anomalous] - before, options.quantile, both_ways)
     effect = _scores.effect(change, before, data.resolution(), options.level_share)
     return distances, before, np.minimum(significance, effect), sign
 
@@ -240,6 +264,17 @@ def _choose(filled: Floats, steps: Mask, priority: Floats, most: int) -> tuple[I
     place = np.full(priority.size, -1, dtype=np.int64)
     place[chosen] = np.arange(chosen.size)
     return chosen, np.where(moves, place[original], -1)
+
+
+def _notes(data: Windows, chosen: Ints, stands_for: Ints, few_steps: bool) -> tuple[str, ...]:
+    sparse = int((np.isfinite(data.values).mean(axis=0) < _KNOWN).sum())
+    copies = int((stands_for >= 0).sum()) - chosen.size
+    told = (
+        (few_steps, f"the windows' steps are enough to look at {chosen.size} metrics only"),
+        (sparse, f"{sparse} metrics are unknown for more than half of the time and were bridged"),
+        (copies, f"{copies} metrics move exactly as another and share its score"),
+    )
+    return tuple(note for true, note in told if true)
 
 
 def _order(ranked: tuple[float, Candidate]) -> tuple[float, float, str, str]:

@@ -39,13 +39,13 @@ def rank(
     *,
     alpha: float = 0.01,
     max_order: int = 3,
-    most: int = Options.most,
+    limit: int = Options.limit,
     guard_s: float = Options.guard_s,
     horizon_s: float | None = Options.horizon_s,
     threshold: float = Options.threshold,
 ) -> Ranking:
     """Rank metrics by how hard they are to separate from the fault (PC with an F-node)."""
-    suspects = gather(case, context, Options(most, 0.5, guard_s, horizon_s, threshold))
+    suspects = gather(case, context, Options(limit, 0.5, guard_s, horizon_s, threshold))
     if suspects.nothing_happened:
         return suspects.no_fault()
     data = suspects.data
@@ -88,9 +88,7 @@ def links_with_failure(values: Floats, failure: Floats, alpha: float, max_order:
         neighbours = np.flatnonzero(adjacent[metric, :node])
         others = np.append(neighbours, node)
         for order in range(1, min(max_order, neighbours.size) + 1):
-            weakest[metric] = min(
-                weakest[metric], _weakest(test, int(metric), others, order)[-1]
-            )
+            weakest[metric] = min(weakest[metric], _weakest(test, int(metric), others, order)[-1])
     return weakest
 
 

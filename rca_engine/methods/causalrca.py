@@ -21,12 +21,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
-
 from rca_engine.case import CaseView
 from rca_engine.discovery import dag_gnn
 from rca_engine.methods import _neural, method
-from rca_engine.methods._heads import PageRank
+from rca_engine.methods._heads import Jump, PageRank
 from rca_engine.methods._suspects import Options, gather
 from rca_engine.ranking import Context, Ranking
 
@@ -45,16 +43,17 @@ def rank(
     epochs: int = 150,
     contribution: bool = True,
     damping: float = PageRank.damping,
+    jump: Jump = PageRank.jump,
     stay: bool = PageRank.stay,
-    most: int = Options.most,
+    limit: int = Options.limit,
     guard_s: float = Options.guard_s,
     horizon_s: float | None = Options.horizon_s,
     threshold: float = Options.threshold,
 ) -> Ranking:
     """Rank metrics by PageRank on the weighted graph of DAG-GNN."""
     until = _neural.deadline(context)
-    head = PageRank(damping, stay)
-    options = Options(most=most, guard_s=guard_s, horizon_s=horizon_s, threshold=threshold)
+    head = PageRank(damping, jump, stay)
+    options = Options(limit=limit, guard_s=guard_s, horizon_s=horizon_s, threshold=threshold)
     suspects = gather(case, context, options)
     if suspects.nothing_happened:
         return suspects.no_fault()
@@ -69,5 +68,5 @@ def rank(
     if contribution and graph.weights is not None:
         carried = graph.weights * suspects.deviation[suspects.chosen][:, None]
         graph = replace(graph, weights=carried)
-    score = head.scores(graph, 0, np.zeros(graph.size))
+    score = head.scores(graph, suspects.trouble())
     return suspects.ranking(score, _neural.notes(context, graph, finished))

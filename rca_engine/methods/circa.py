@@ -36,6 +36,8 @@ from rca_engine.ranking import Context, Ranking
 _RIDGE = 1e-6
 """Share of the parents' variance added for collinear ones."""
 _STEPS_PER_PARENT = 5
+_STRUCTURAL_LIMIT = 400
+"""Metrics looked at where no graph has to be discovered."""
 
 
 @method(
@@ -52,17 +54,15 @@ def rank(
     max_order: int = 3,
     structural: bool = True,
     adjust: bool = True,
-    most: int | None = None,
+    limit: int | None = None,
     quantile: float = Options.quantile,
     guard_s: float = Options.guard_s,
     horizon_s: float | None = Options.horizon_s,
     threshold: float = Options.threshold,
 ) -> Ranking:
     """Rank metrics by how little their parents in a causal graph explain them."""
-    known = structural and has_structure(
-        case.table("metrics")["component"].unique(), case.topology
-    )
-    looked_at = most if most is not None else (400 if known else Options.most)
+    known = structural and has_structure(case.table("metrics")["component"].unique(), case.topology)
+    looked_at = limit or (_STRUCTURAL_LIMIT if known else Options.limit)
     suspects = gather(case, context, Options(looked_at, quantile, guard_s, horizon_s, threshold))
     if suspects.nothing_happened:
         return suspects.no_fault()
@@ -98,7 +98,7 @@ def residuals(values: Floats, normal: Mask, causes: Mask) -> tuple[Floats, Float
     residual = values - before.mean(axis=0)
     widening = np.ones_like(values)
     steps = before.shape[0]
-    for target in np.flatnonzero(causes.any(axis=0) & moves):
+    for target in np.flatnonzero(causes.any(axis=0) & moves).tolist():
         parents = _strongest(scaled[normal], np.flatnonzero(causes[:, target] & moves), target)
         if not parents.size:
             continue
@@ -139,9 +139,7 @@ def adjusted(score: Floats, causes: Mask, threshold: float) -> Floats:
     return score + np.where(loud, largest, 0.0)
 
 
-def _graph(
-    case: CaseView, suspects: Suspects, known: bool, alpha: float, max_order: int
-) -> Mask:
+def _graph(case: CaseView, suspects: Suspects, known: bool, alpha: float, max_order: int) -> Mask:
     data = suspects.data
     if known:
         return structural_causes(

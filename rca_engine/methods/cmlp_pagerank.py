@@ -8,12 +8,10 @@ the networks' start and nothing else.
 
 from __future__ import annotations
 
-import numpy as np
-
 from rca_engine.case import CaseView
 from rca_engine.discovery import cmlp
 from rca_engine.methods import _neural, method
-from rca_engine.methods._heads import PageRank
+from rca_engine.methods._heads import Jump, PageRank
 from rca_engine.methods._suspects import Options, gather
 from rca_engine.ranking import Context, Ranking
 
@@ -32,16 +30,17 @@ def rank(
     sparsity: float = 0.3,
     epochs: int = 400,
     damping: float = PageRank.damping,
+    jump: Jump = PageRank.jump,
     stay: bool = PageRank.stay,
-    most: int = Options.most,
+    limit: int = Options.limit,
     guard_s: float = Options.guard_s,
     horizon_s: float | None = Options.horizon_s,
     threshold: float = Options.threshold,
 ) -> Ranking:
     """Rank metrics by PageRank on the graph of neural Granger causality."""
     until = _neural.deadline(context)
-    head = PageRank(damping, stay)
-    options = Options(most=most, guard_s=guard_s, horizon_s=horizon_s, threshold=threshold)
+    head = PageRank(damping, jump, stay)
+    options = Options(limit=limit, guard_s=guard_s, horizon_s=horizon_s, threshold=threshold)
     suspects = gather(case, context, options)
     if suspects.nothing_happened:
         return suspects.no_fault()
@@ -54,5 +53,5 @@ def rank(
         epochs=epochs,
         deadline=until,
     )
-    score = head.scores(graph, 0, np.zeros(graph.size))
+    score = head.scores(graph, suspects.trouble())
     return suspects.ranking(score, _neural.notes(context, graph, finished))

@@ -23,7 +23,7 @@ from rca_engine.discovery.independence import correlation
 from rca_engine.errors import MethodError
 from rca_engine.methods import _spot, method
 from rca_engine.methods._heads import RandomWalk
-from rca_engine.methods._scores import Floats, Mask
+from rca_engine.methods._scores import Floats, Ints, Mask
 from rca_engine.methods._suspects import Options, Suspects, gather
 from rca_engine.ranking import Context, Ranking
 
@@ -49,7 +49,7 @@ def rank(
     restart: float = 0.05,
     walk_share: float = 0.5,
     risk: float = 1e-3,
-    most: int = Options.most,
+    limit: int = Options.limit,
     quantile: float = Options.quantile,
     guard_s: float = Options.guard_s,
     horizon_s: float | None = Options.horizon_s,
@@ -58,7 +58,7 @@ def rank(
     """Rank metrics by a walk from the alert over lagged causes and by how anomalous they are."""
     if not 0 <= walk_share <= 1 or not 0 < risk < 1:
         raise MethodError("walk_share must be from 0 to 1, and risk between 0 and 1")
-    options = Options(most, quantile, guard_s, horizon_s, threshold)
+    options = Options(limit, quantile, guard_s, horizon_s, threshold)
     suspects = gather(case, context, options, symptoms=True)
     if suspects.nothing_happened:
         return suspects.no_fault()
@@ -66,7 +66,7 @@ def rank(
     values = suspects.values[suspects.span]
     graph = pcmci.discover(values, max_lag=max_lag, alpha=alpha, contemporaneous=contemporaneous)
     visits = RandomWalk(backward, restart).scores(
-        graph, start, relevance(values, graph.causes(), start)
+        graph, suspects.trouble(start, relevance(values, graph.causes(), start))
     )
     if not visits.any():
         note = f"{note}; " if note else ""
@@ -90,7 +90,7 @@ def relevance(values: Floats, causes: Mask, start: int) -> Floats:
     size = causes.shape[0]
     matrix = correlation(values) + _RIDGE * np.eye(size)
     strength = np.ones(size)
-    for other in np.flatnonzero(np.arange(size) != start):
+    for other in np.flatnonzero(np.arange(size) != start).tolist():
         given = causes[:, start] | causes[:, other]
         given[[start, other]] = False
         nodes = np.concatenate([[start, other], np.flatnonzero(given)])
@@ -101,13 +101,14 @@ def relevance(values: Floats, causes: Mask, start: int) -> Floats:
 
 def eta(suspects: Suspects, risk: float) -> Floats:
     """Return by which multiple of its limit each metric lies beyond it, shape (m,); 0 if inside."""
-    at = suspects.chosen
-    distances = suspects.filled_distances[:, at] * suspects.sign[at]
-    limit = _spot.limits(distances[suspects.data.normal], risk=risk)
+    at: Ints = suspects.chosen
+    distances = (suspects.filled_distances * suspects.sign)[:, at]
+    limit: Floats = _spot.limits(distances[suspects.data.normal], risk=risk)
     limit = np.maximum(limit, suspects.options.threshold)
-    return np.maximum(suspects.deviation[at] - limit, 0.0) / limit
+    beyond: Floats = np.maximum(suspects.deviation[at] - limit, 0.0) / limit
+    return beyond
 
 
 def _scaled(values: Floats) -> Floats:
-    largest = values.max()
+    largest = float(values.max())
     return values / largest if largest > 0 else values
