@@ -40,6 +40,7 @@ _LEAST_VARIANCE = 1e-3
 """Floor of a metric's reconstruction variance: a duplicate could be reconstructed without error."""
 _CYCLES_LEFT = 1e-6
 _PENALTY_GROWTH, _PENALTY_MOST = 10.0, 1e8
+_DIVERGED = "DAG-GNN diverged; lower rate, or look for outliers in the metrics"
 _PROGRESS = 0.25
 """``h`` must fall to this share of itself, else the penalty grows (the paper's gamma)."""
 
@@ -210,7 +211,7 @@ def discover(
 
     def run(ordered: Floats) -> CausalGraph:
         nonlocal finished
-        schedule = _Schedule(sparsity, rounds, epochs, rate, tolerance, deadline)
+        schedule = Schedule(sparsity, rounds, epochs, rate, tolerance, deadline)
         model = start(rng, ordered.shape[1], hidden)
         scaled = standardised(ordered)
         model, finished = train(model, scaled, rng, schedule)
@@ -227,7 +228,9 @@ def discover(
 
 
 @dataclass(frozen=True)
-class _Schedule:
+class Schedule:
+    """How to train; each field as the option of :func:`discover`."""
+
     sparsity: float
     rounds: int
     epochs: int
@@ -237,11 +240,12 @@ class _Schedule:
 
     @property
     def over(self) -> bool:
+        """Whether the deadline has passed."""
         return self.deadline is not None and clock.monotonic() > self.deadline
 
 
 def train(
-    weights: Weights, values: Floats, rng: np.random.Generator, schedule: _Schedule
+    weights: Weights, values: Floats, rng: np.random.Generator, schedule: Schedule
 ) -> tuple[Weights, bool]:
     """Minimise the loss subject to ``h(A) = 0`` by the augmented Lagrangian (equations 14, 15)."""
     multiplier, penalty, last = 0.0, 1.0, np.inf
@@ -264,7 +268,7 @@ def _minimise(
     weights: Weights,
     values: Floats,
     rng: np.random.Generator,
-    schedule: _Schedule,
+    schedule: Schedule,
     allowed: Mask,
     multiplier: float,
     penalty: float,
@@ -279,11 +283,14 @@ def _minimise(
     window: list[float] = []
     for epoch in range(1, schedule.epochs + 1):
         noise = rng.standard_normal(values.shape)
-        loss, gradient = loss_and_gradient(weights, values, noise, schedule.sparsity)
+        try:
+            loss, gradient = loss_and_gradient(weights, values, noise, schedule.sparsity)
+        except np.linalg.LinAlgError:
+            raise MethodError(_DIVERGED) from None
         left, d_left = cycles(weights.graph)
         loss += multiplier * left + 0.5 * penalty * left**2
         if not np.isfinite(loss):
-            raise MethodError("DAG-GNN diverged; lower rate, or look for outliers in the metrics")
+            raise MethodError(_DIVERGED)
         slope = gradient.flat()
         slope[: d_left.size] += ((multiplier + penalty * left) * d_left).ravel()
         slope[: d_left.size] *= allowed.ravel()
