@@ -122,8 +122,9 @@ def _board_row(row: dict[str, Any]) -> dict[str, Any]:
         **{key: _share(row[key]) for key in ("ac1", "ac3", "ac5", "avg5", "mrr")},
         "interval": f"{_share(row['avg5_low'])} to {_share(row['avg5_high'])}",
         "lift": f"{row['lift_avg5']:.1f}",
-        # An interval that holds what chance or a constant guess reaches proves nothing.
-        "proven": row["avg5_low"] > max(row["chance_avg5"], row["constant_avg5"]),
+        # An interval that holds what somebody reaches who never looks at a case proves nothing.
+        "proven": row["avg5_low"]
+        > max(row[f"{name}_avg5"] for name in ("chance", "constant", "hindsight")),
         "specificity": _share(row["specificity"]),
         "untold": _share(row["specificity_untold"]),
         "seconds": _figure(row["seconds_median"]),
@@ -235,7 +236,7 @@ def _accuracy(rows: pd.DataFrame) -> dict[str, Any]:
     layout["yaxis"] |= {"automargin": True, "type": "category"}
     layout["shapes"] = [
         _level(float(rows["chance_avg5"].iloc[0]), "var(--muted)", "dot"),
-        _level(float(rows["constant_avg5"].iloc[0]), "var(--series-2)", "dash"),
+        _level(float(rows["hindsight_avg5"].iloc[0]), "var(--series-2)", "dash"),
     ]
     return {"data": [dots], "layout": layout}
 

@@ -8,6 +8,7 @@ within a service; here the graph is over metrics alone. Selection as in ``_graph
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 from rca_engine.case import CaseView
@@ -21,7 +22,7 @@ from rca_engine.ranking import Context, Ranking
 
 Discovery = Literal["pc", "fci", "granger", "lingam", "ges"]
 
-_DISCOVERIES = {
+_DISCOVERIES: Mapping[Discovery, Callable[..., CausalGraph]] = {
     "pc": pc.discover,
     "fci": fci.discover,
     "granger": granger.discover,
@@ -48,6 +49,6 @@ def rank(
     """Rank metrics by a search for roots from the alert over a discovered graph."""
     if discovery not in _DISCOVERIES:
         raise MethodError(f"discovery is one of {', '.join(_DISCOVERIES)}, not {discovery!r}")
-    discover: functools.partial[CausalGraph] = functools.partial(_DISCOVERIES[discovery])
+    discover = functools.partial(_DISCOVERIES[discovery])
     options = GraphOptions(limit, guard_s, horizon_s, threshold)
     return rank_by_graph(case, context, discover, DepthFirst(), options)

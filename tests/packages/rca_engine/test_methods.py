@@ -170,8 +170,8 @@ def test_an_option_out_of_range_is_refused(method, options):
 
 
 def test_the_registry_names_what_there_is():
-    assert list(methods.available()) == ["baro", "nsigma"]
-    with pytest.raises(MethodError, match="no method 'baros'; there are baro, nsigma"):
+    assert {"baro", "nsigma"} <= methods.available().keys()
+    with pytest.raises(MethodError, match=r"no method 'baros'; there are .*baro, .*nsigma"):
         methods.get("baros")
     with pytest.raises(MethodError, match="has no option sigma"):
         methods.get("baro").check({"sigma": 3})
