@@ -8,14 +8,14 @@ ANTEST := .venvs/antest
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 # What `make test` runs, quick answers first; each stage is a target below.
-STAGES_FAST := lint packages units
+STAGES_FAST := lint fast
 STAGES := lint packages units sanity install-test molecule e2e
 JUNIT := .cache/junit
 SCENARIOS := $(patsubst extensions/molecule/%/molecule.yml,molecule-%,$(wildcard extensions/molecule/*/molecule.yml))
 PYTEST = $(BIN)/pytest --junitxml=$(JUNIT)/$@.xml
 
 .DELETE_ON_ERROR:
-.PHONY: $(SCENARIOS) help venv setup setup-test demo lab-up lab-down test test-fast $(STAGES) lint-python lint-types lint-ansible \
+.PHONY: $(SCENARIOS) help venv setup setup-test demo lab-up lab-down test test-fast fast $(STAGES) lint-python lint-types lint-ansible \
 	lint-changelog docs clean
 
 help: ## show what there is to make
@@ -88,6 +88,9 @@ lint-ansible:
 
 lint-changelog:
 	$(BIN)/antsibull-changelog lint
+
+fast: venv ## tests that need no server, no sandbox and no data set
+	$(PYTEST) --numprocesses=2 -m 'not slow' tests/packages tests/unit
 
 packages: venv ## tests of the packages and of the collection as files, with pytest
 	$(PYTEST) --numprocesses=2 tests/packages

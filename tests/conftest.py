@@ -17,6 +17,7 @@ TEST_DATA = "RCALAB_TEST_DATA"
 MARKERS = {
     "root": "needs root (network namespaces, cgroups)",
     "browser": "needs a headless Chromium",
+    "slow": "takes seconds (a server, a sandbox, a data set): `make test-fast` leaves it out",
     "data": "needs the shared test data; set by the fixture test_data",
 }
 

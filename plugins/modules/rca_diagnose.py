@@ -33,7 +33,7 @@ options:
     type: path
     required: true
   methods:
-    description: Methods to ask, all of them if empty. C(rca-engine methods) lists them.
+    description: Methods to ask, or V(all); BARO and N-Sigma if empty. C(rca-engine methods) lists them.
     type: list
     elements: str
     default: []
@@ -139,7 +139,7 @@ def run(params: dict[str, Any], *, write: bool) -> dict[str, Any]:
     case = Case.load(params["case"])
     diagnoses = [
         diagnose(case, name, time=params["time"], seed=params["seed"], budget_s=params["budget"])
-        for name in params["methods"] or rca_methods.available()
+        for name in rca_methods.choose(params["methods"])
     ]
     result = {
         "changed": True,

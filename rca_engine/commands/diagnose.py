@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _EXAMPLES = """\
   rca-engine diagnose results/demo/cpu/run-01 --save
-  rca-engine diagnose results/demo/cpu/run-01 --method baro,nsigma --time none
+  rca-engine diagnose results/demo/cpu/run-01 --method all --time none
   rca-engine diagnose telemetry.csv                       # nobody says when: it is found
   rca-engine diagnose telemetry.csv --alert-time 2026-05-04T10:12:00Z --method baro
   rca-engine diagnose run-01 --method baro --option guard_s=0 --json
@@ -38,7 +38,7 @@ def add(commands: Commands) -> None:
         "--method",
         action="append",
         metavar="NAME",
-        help="a method, or several with commas; may be repeated (default: all)",
+        help="a method, several with commas, or all; may be repeated (default: baro,nsigma)",
     )
     parser.add_argument(
         "--time",
@@ -79,7 +79,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise CaseError(f"{arguments.case}: --save needs a case; make one with rca-engine convert")
     alert = _alert(arguments)
     time: TimeSource = arguments.time or ("none" if plain and alert is None else "alert")
-    names = split_names(arguments.method) or list(methods.available())
+    names = methods.choose(split_names(arguments.method))
     options = read_options(arguments.option, names)
     diagnoses = [
         diagnose(

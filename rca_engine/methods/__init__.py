@@ -53,6 +53,10 @@ class Method:
             )
 
 
+DEFAULT = ("baro", "nsigma")
+"""Who is asked where nobody chooses: both answer in milliseconds, with reasons."""
+ALL = "all"
+
 _registry: dict[str, Method] = {}
 
 
@@ -98,3 +102,17 @@ def get(name: str) -> Method:
     if name not in available():
         raise MethodError(f"no method {name!r}; there are {', '.join(available())}")
     return available()[name]
+
+
+def choose(names: Iterable[str] | None) -> list[str]:
+    """Return the methods that were asked for, each once: ``DEFAULT`` if none, or ``all``.
+
+    Raises
+    ------
+    MethodError
+        If there is none of a name.
+    """
+    wanted = list(dict.fromkeys(names or DEFAULT))
+    if wanted == [ALL]:
+        return list(available())
+    return [get(name).name for name in wanted]

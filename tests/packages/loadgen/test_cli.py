@@ -21,6 +21,8 @@ from loadgen import cli
 from loadgen.cli import main
 from loadgen.commands import mock, run_options
 
+pytestmark = pytest.mark.slow
+
 LOADGEN = [sys.executable, "-m", "loadgen"]
 RUN = ["--model", "mock", "--rate", "20", "--prompt-tokens", "8", "--output-tokens", "4"]
 

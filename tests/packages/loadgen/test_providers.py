@@ -78,6 +78,7 @@ STREAM_FAULTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("provider", "api"),
     [

@@ -19,6 +19,8 @@ from loadgen.mock.server import serve
 from loadgen.mock.settings import FaultRule, MockSettings, Pause
 from loadgen.schedule import make_schedule
 
+pytestmark = pytest.mark.slow
+
 NS = 1_000_000_000
 Load = Callable[..., Any]
 

@@ -6,17 +6,21 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from rca_engine import methods
 from rca_engine.cli import main
+from rca_engine.commands.methods import as_markdown
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def test_simulate_diagnose_report(tmp_path, capsys):
     case = tmp_path / "run-01"
     assert main(["simulate", str(case), "--seed", "2"]) == 0
-    assert main(["diagnose", str(case), "--save"]) == 0
+    assert main(["diagnose", str(case), "--method", "all", "--save"]) == 0
     printed = capsys.readouterr().out
     assert "note: Synthetic" in printed
     assert "replica/llm-0 (truth)" in printed
@@ -154,3 +158,15 @@ def test_wrong_usage_is_status_2(capsys):
     with pytest.raises(SystemExit, match="2"):
         main(["diagnose"])
     assert "usage: rca-engine diagnose" in capsys.readouterr().err
+
+
+def test_without_a_choice_the_quick_methods_answer(case, capsys):
+    assert main(["diagnose", str(case.path), "--json"]) == 0
+    asked = [each["method"] for each in json.loads(capsys.readouterr().out)]
+    assert asked == list(methods.DEFAULT)
+
+
+def test_the_documented_methods_are_those_there_are():
+    page = (ROOT / "docs/methods.md").read_text(encoding="utf-8")
+    written = page.partition("<!-- methods -->\n")[2]
+    assert written == as_markdown(), "write `rca-engine methods --markdown` into it"

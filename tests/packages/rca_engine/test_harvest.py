@@ -176,6 +176,7 @@ def write_run(root: Path, start_ns: int) -> Harvest:
     return Harvest(run_dir=root, prometheus_url="http://127.0.0.1:1", pods_file=root / "pods.json")
 
 
+@pytest.mark.slow
 def test_a_real_prometheus_becomes_a_whole_case(prometheus, tmp_path):
     plan = write_run(tmp_path / "run", now_ns() - (SCRAPED_S + 1) * NS)
     log = tmp_path / "access.log"

@@ -456,6 +456,7 @@ def test_in_the_lab_the_starved_replica_is_found_with_its_cause(case, time):
     assert set(told) & set(case.truth.root_causes[answer.ranking[0]])
 
 
+@pytest.mark.slow
 def test_petshop_reaches_the_published_traversal_on_both_splits(test_data):
     ranks: dict[tuple[str, str], list[int | None]] = {}
     for each in formats.get("petshop").entries(test_data / "data" / "petshop_low"):

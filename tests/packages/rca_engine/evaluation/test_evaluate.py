@@ -18,6 +18,8 @@ from rca_engine.evaluation.work import work
 
 from .conftest import deadly, right
 
+pytestmark = pytest.mark.slow
+
 COSTS = ["seconds", "cpu_seconds", "memory_mib"]
 
 

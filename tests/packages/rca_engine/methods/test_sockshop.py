@@ -13,6 +13,8 @@ from rca_engine.case import Case
 from rca_engine.model import NS
 from rca_engine.ranking import Context
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def cases(test_data: Path) -> list[Case]:

@@ -12,7 +12,7 @@ from rca_engine.report import write_report
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright (.venv)")
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 ARGUMENTS = [
     "--no-sandbox",

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from rca_engine import formats
 from rca_engine.diagnosis import diagnose
 
@@ -12,6 +14,7 @@ EVERY = 4
 """Reading all 28 cases takes longer than a test may; the evaluation's figures are of all."""
 
 
+@pytest.mark.slow
 def test_gated_beats_the_best_single_source_on_train_ticket(test_data):
     entries = list(formats.get("nezha").entries(test_data / "data" / "nezha_tt"))[::EVERY]
     cases = [each.load() for each in entries]

@@ -74,6 +74,7 @@ def test_a_fault_meets_the_load_of_its_sham(play):
     assert np.array_equal(hit, sham)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", ["F07", "F26"])
 def test_the_same_seed_gives_the_same_bytes_whatever_the_hash_seed(tmp_path, fault):
     program = (

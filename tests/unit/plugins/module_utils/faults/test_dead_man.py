@@ -16,6 +16,8 @@ import pytest
 
 from .conftest import BUSY, COMPONENT, IDLE, Lab, wait_for
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.root
 @pytest.mark.parametrize("state", ["ARMED", "INJECTING", "ACTIVE"])

@@ -12,9 +12,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from ansible_collections.rcalab.llm.plugins.module_utils.faults.pods import marked_processes
 
 from .conftest import BUSY, IDLE, LAB, Lab, wait_for
+
+pytestmark = pytest.mark.slow
 
 
 def states(lab: Lab) -> set[str]:

@@ -13,6 +13,8 @@ import pytest
 
 from .conftest import BUSY, IDLE, Lab
 
+pytestmark = pytest.mark.slow
+
 ENGINE = "VLLM::EngineCore"
 FAULTS = [("F12", {}), ("F13", {"stopped_ratio": 0.6})]
 

@@ -11,7 +11,7 @@ import pytest
 
 from .conftest import Lab, traffic
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.slow]
 
 FAULTS = [
     ("F06", {"delay_ms": 60}),

@@ -13,7 +13,7 @@ import pytest
 
 from .conftest import BUSY, COMPONENT, IDLE, Lab, is_running, wait_for
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.slow]
 STATES = ["PLANNED", "PREFLIGHT", "ARMED", "INJECTING", "ACTIVE", "REVERTING", "REVERTED"]
 
 
