@@ -30,7 +30,10 @@ from rca_engine.model import NS, Metric
 from rca_engine.ranking import Context
 
 _LEAST_STEPS = 5
-"""Values that a metric must have in the normal window, and steps in either window."""
+"""Values that a metric must have in the normal window, and steps in either window; also what the
+anomalous window lasts at least."""
+_LEAST_SECONDS = 30.0
+"""A step of that length is the mean of many samples, and one is enough for the anomalous window."""
 _QUIET_STEPS = 30
 """Normal steps that must come before an incident which a method finds itself: fewer show too little
 of the normal spread to tell it from an incident."""
@@ -53,7 +56,8 @@ class WindowOptions:
     guard_s
         Seconds before the alert that count as neither normal nor anomalous.
     horizon_s
-        Length of the anomalous window; None for up to the end of the data.
+        Length of the anomalous window, which has some steps at least however coarse they are; None
+        for up to the end of the data.
     look_back
         Whether to look for the beginning of the incident before the alert.
     detector
@@ -146,7 +150,7 @@ def windows(
     times: Ints = pd.DatetimeIndex(matrix.index).as_unit("ns").asi8
     values: Floats = matrix.to_numpy(dtype=np.float64)
     values = np.where(np.abs(values) < _ABSURD, values, np.nan)
-    quiet_ns, start_ns, end_ns = _incident(times, values, context.time_ns, options)
+    quiet_ns, start_ns, end_ns = _incident(times, values, context.time_ns, options, case.step_s)
     normal: Mask = times < quiet_ns - round(options.guard_s * NS)
     anomalous: Mask = (times >= start_ns) & (times <= end_ns)
     usable = _usable(values, normal, anomalous, case.step_s)
@@ -179,7 +183,7 @@ def _keys(matrix: pd.DataFrame) -> list[Key]:
 
 
 def _incident(
-    times: Ints, values: Floats, told_ns: int | None, options: WindowOptions
+    times: Ints, values: Floats, told_ns: int | None, options: WindowOptions, step_s: float
 ) -> tuple[int, int, int]:
     """Return when it ceases to be quiet, and when the incident starts and ends, in ns."""
     # The guard lies between the quiet steps and the incident.
@@ -203,14 +207,15 @@ def _incident(
         quiet_ns = start_ns = int(times[first])
         end_ns = int(times[stop - 1])
     if options.horizon_s is not None:
-        end_ns = min(end_ns, start_ns + round(options.horizon_s * NS))
+        horizon_s = max(options.horizon_s, _LEAST_STEPS * step_s)
+        end_ns = min(end_ns, start_ns + round(horizon_s * NS))
     return quiet_ns, start_ns, end_ns
 
 
 def _onset(values: Floats, before: int, alert: int) -> int | None:
     """Return the step at which the incident that goes on at the step ``alert`` began."""
     interval = _changepoint.strongest_interval(
-        _changepoint.ranks(values), before=before, least=_LASTING_STEPS, around=alert
+        _changepoint.ranks(values), before=before, least=_LEAST_STEPS, around=alert
     )
     return None if interval is None else interval[0]
 
@@ -242,11 +247,12 @@ def _first_regime(changes: Ints) -> Ints:
 
 
 def _usable(values: Floats, normal: Mask, anomalous: Mask, step_s: float) -> Mask:
-    for name, window in (("normal", normal), ("anomalous", anomalous)):
-        if window.sum() < _LEAST_STEPS:
+    few = min(max(round(_LEAST_SECONDS / step_s), 1), _LEAST_STEPS)
+    for name, window, least in (("normal", normal, _LEAST_STEPS), ("anomalous", anomalous, few)):
+        if window.sum() < least:
             raise MethodError(
                 f"the {name} window has {window.sum()} steps of {step_s:g} s, "
-                f"at least {_LEAST_STEPS} are needed"
+                f"at least {least} are needed"
             )
     known = np.isfinite(values)
     usable: Mask = (known[normal].sum(axis=0) >= _LEAST_STEPS) & known[anomalous].any(axis=0)

@@ -19,7 +19,8 @@ wants both windows equally long, and returns three metrics. None of that is here
 
 Departures from the paper: the multiplicity just said, which the paper leaves open; the order; a
 shift that is small for the metric's level counts little (``level_share`` 0 for the plain
-coefficient); without a time some metric must deviate as much as BARO asks for.
+coefficient); some metric must deviate as much as BARO asks for, for the test knows neither that
+without a time the interval was picked as the oddest of many, nor that load changes over minutes.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from rca_engine.methods._scores import Floats, Ints, Mask
 from rca_engine.methods._windows import WindowOptions, windows
 from rca_engine.ranking import Candidate, Context, Ranking
 
-_BLOCKS = 4
+_BLOCKS = 2
 """Blocks that the shorter window is cut into when steps change places."""
 _FIRST_DEVIATION = 3.0
 """Interquartile ranges from which a value counts as the first deviation, for the evidence."""
@@ -67,8 +68,7 @@ def rank(
             f"with {permutations} no result can be that rare"
         )
     data = windows(case, context, WindowOptions(guard_s, horizon_s, look_back))
-    # The test does not know that without a time the interval was picked as the oddest of many.
-    if context.time_ns is None and not stands_out(data, context):
+    if not stands_out(data, context):
         return Ranking((), time_ns=data.start_ns)
     used = data.normal | data.anomalous
     distances, before = data.distances(_scores.median_and_iqr)

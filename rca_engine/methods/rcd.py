@@ -22,8 +22,9 @@ No fault
     deviates as much as BARO asks for there is no search.
 
 Departures from the paper: the averaging; no search without a deviation; separating sets of at most
-``depth`` metrics; classes of equally many different values instead of k-means; metrics that were
-constant before are kept.
+``depth`` metrics; classes of equally many different values instead of k-means, where values within
+a tenth of the metric's level (``level_share``), or within its resolution, are no different; metrics
+that were constant before are kept.
 """
 
 from __future__ import annotations
@@ -95,6 +96,7 @@ def rank(
     bins: int = Options.bins,
     depth: int = Options.depth,
     runs: int = Options.runs,
+    level_share: float = 0.1,
     guard_s: float = WindowOptions.guard_s,
     horizon_s: float | None = None,
     look_back: bool = True,
@@ -107,7 +109,10 @@ def rank(
     if not stands_out(data, context):
         return Ranking((), time_ns=data.start_ns)
     used = data.normal | data.anomalous
-    classes = discretise(data.values[used], options.bins)
+    resolution = data.resolution()
+    level = np.abs(_scores.quantiles(data.values[data.normal], (0.5,))[0])
+    width = np.where(np.isnan(resolution), level_share * level, resolution)
+    classes = discretise(data.values[used], options.bins, width)
     score = search(classes, data.anomalous[used].astype(np.int64), options, context.rng())
     return Ranking(_candidates(data, score), time_ns=data.start_ns)
 
@@ -125,7 +130,7 @@ def _candidates(data: Windows, score: Floats) -> tuple[Candidate, ...]:
     return tuple(sorted(ranked, key=strongest_first))
 
 
-def discretise(values: Floats, bins: int) -> Ints:
+def discretise(values: Floats, bins: int, width: Floats) -> Ints:
     """Put each metric's values into classes of equally many different values.
 
     Different values, and not steps, are counted: a metric that is 0 for most of the time and then
@@ -137,12 +142,16 @@ def discretise(values: Floats, bins: int) -> Ints:
         Shape (steps, metrics).
     bins
         Most classes.
+    width
+        Shape (metrics,): values this near count as equal; 0 for none.
 
     Returns
     -------
     Ints
         Shape (steps, metrics), from 0; -1 where unknown.
     """
+    rounded = np.divide(values, width, out=values.copy(), where=width > 0)
+    values = np.where(width > 0, np.round(rounded), values)
     classes = np.full(values.shape, -1, dtype=np.int64)
     for column in range(values.shape[1]):
         known = np.isfinite(values[:, column])

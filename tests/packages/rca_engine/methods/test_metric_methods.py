@@ -170,6 +170,16 @@ def test_bad_input_gives_a_ranking_or_a_reason(method, bad, context):
         assert names(ranking)[0] == "service/3"
 
 
+def test_three_coarse_steps_of_an_incident_are_enough(real):
+    keep = (np.arange(STEPS) < ALERT_S) | (np.arange(STEPS) >= STEPS - 3)
+    series = {key: np.where(keep, values, np.nan) for key, values in broken(60.0).items()}
+    table = long_table(series)
+    table["timestamp"] = pd.to_datetime(table["timestamp"].astype("int64") * 300, utc=True)
+    case = CaseView(Window(0, STEPS * 300 * NS), 300.0, Topology((), ()), {}, {"metrics": table})
+    ranking = real.rank(case, Context(time_ns=(STEPS - 3) * 300 * NS))
+    assert names(ranking)[0] == "service/3"
+
+
 def test_infinite_values_count_as_unknown(real):
     series = broken()
     endless = series["service/1", "m"].copy()
