@@ -51,12 +51,12 @@ class PacketLoss(NetworkFault):
         )
 
     def verify_effect(self) -> bool:
-        _, received, dropped = self._netns.packets()
+        received, dropped = self._netns.packets()[1:]
         share = self.values["loss_ratio"]
         return received >= _ENOUGH_PACKETS and dropped >= (1 - _TOLERANCE) * share * received
 
     def measured_dose(self) -> dict[str, float]:
-        _, received, dropped = self._netns.packets()
+        received, dropped = self._netns.packets()[1:]
         return {
             "packets": float(received),
             "loss_ratio": round(dropped / received, 4) if received else 0.0,

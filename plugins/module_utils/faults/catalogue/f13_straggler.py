@@ -16,7 +16,7 @@ from ..engine_stop import EngineStop
 from ..undo import Undo
 
 _PERIOD_S = 0.1
-_LOOKS = 20
+_LOOK_S = 0.005
 
 
 class Straggler(EngineStop):
@@ -69,10 +69,10 @@ class Straggler(EngineStop):
 
     def verify_effect(self) -> bool:
         """Look over one period whether it is seen stopped, and seen running."""
-        seen = set()
-        for _ in range(_LOOKS):
+        seen, end = set(), time.monotonic() + _PERIOD_S
+        while time.monotonic() < end:
             seen.add(self._stopped())
-            time.sleep(_PERIOD_S / _LOOKS)
+            time.sleep(_LOOK_S)
         return seen == {True, False}
 
     def disturbance(self) -> str | None:
