@@ -29,11 +29,13 @@ def completeness(
     *,
     interval_s: float,
     isolation: str,
+    engine: str,
     truth: GroundTruth | None,
 ) -> list[dict[str, Any]]:
     """Count expected and received samples and find gaps of more than three scrape intervals.
 
-    A metric is expected of each component whose kind the vocabulary lists for it. A gap is
+    A metric is expected of each component whose kind the vocabulary lists for it, unless the
+    vocabulary asks for it with another isolation or engine only. A gap is
     ``expected`` where the component is a root cause, serves its metrics from within its own pod,
     and the gap lies in the fault window or its aftermath: it is evidence, not an error.
 
@@ -50,7 +52,7 @@ def completeness(
     """
     entries, absent = [], []
     for name, entry in vocabulary.items():
-        if "records" in entry["source"] or entry.get("isolation", isolation) != isolation:
+        if "records" in entry["source"] or not _asked_for(entry, isolation, engine):
             continue
         names, found = _series(samples, entry)
         if not found and not entry["required"]:
@@ -76,6 +78,14 @@ def completeness(
             f"and loaded then, do its targets carry `component` and `job`, and is the clock right?"
         )
     return entries
+
+
+def _asked_for(entry: Mapping[str, Any], isolation: str, engine: str) -> bool:
+    """Say whether a lab of this isolation, with this engine, has the metric at all."""
+    asked: bool = (
+        entry.get("isolation", isolation) == isolation and entry.get("engine", engine) == engine
+    )
+    return asked
 
 
 def _wanted(entry: Mapping[str, Any]) -> list[str]:

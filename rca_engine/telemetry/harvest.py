@@ -177,6 +177,7 @@ def build(
         window,
         interval_s=plan.scrape_interval_s,
         isolation=pods["isolation"],
+        engine=plan.engine,
         truth=truth,
     )
     grid_ns = np.arange(window.start_ns, window.end_ns + 1, round(plan.step_s * NS), dtype=np.int64)

@@ -255,7 +255,7 @@ def coverage(samples: Samples, **entry: object) -> list[dict[str, object]]:
     spec = {"source": {"job": "ray", "series": ["x"]}, "components": ["replica"], "required": True}
     return completeness(
         samples, {"m": spec | entry}, topology, Window(NS, 101 * NS),
-        interval_s=1.0, isolation="netns", truth=truth,
+        interval_s=1.0, isolation="netns", engine="simulator", truth=truth,
     )  # fmt: skip
 
 
@@ -291,6 +291,14 @@ def test_a_required_metric_without_samples_is_an_error_and_an_optional_one_is_no
 
 def test_with_isolation_none_what_only_namespaces_have_is_not_asked_for():
     assert coverage(scraped("ray", 1), source={"series": ["y"]}, isolation="none") == []
+
+
+def test_with_the_simulator_what_only_ray_serve_has_is_not_asked_for():
+    assert coverage(scraped("ray", 1), source={"series": ["y"]}, engine="vllm") == []
+    vocabulary = schemas.load("metrics")["metrics"]
+    only_vllm = {name for name, entry in vocabulary.items() if entry.get("engine") == "vllm"}
+    required = {name for name, entry in vocabulary.items() if entry.get("required")}
+    assert {name for name in required if name.startswith("serve_")} == only_vllm
 
 
 def test_the_harvest_of_a_large_lab_is_quick():
