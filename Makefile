@@ -89,8 +89,9 @@ lint-ansible:
 lint-changelog:
 	$(BIN)/antsibull-changelog lint
 
+# The modules' own tests are left to ansible-test, which gives each a process of its own.
 fast: venv ## tests that need no server, no sandbox and no data set
-	$(PYTEST) --numprocesses=2 -m 'not slow' tests/packages tests/unit
+	$(PYTEST) --numprocesses=2 -m 'not slow' tests/packages tests/unit/plugins/module_utils tests/unit/plugins/callback
 
 packages: venv ## tests of the packages and of the collection as files, with pytest
 	$(PYTEST) --numprocesses=2 tests/packages
