@@ -27,6 +27,8 @@ def shm_broadcast(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     module.sched_yield = os.sched_yield
     sys.modules[SHM_BROADCAST.rpartition(".")[0]].shm_broadcast = module
     monkeypatch.syspath_prepend(str(PLUGINS))
+    # The role's files stay as they are.
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
     return module
 
 
