@@ -153,8 +153,7 @@ def test_the_alert_comes_with_the_fault(run_dir: Path, truth: dict[str, Any]) ->
 
 def test_the_report_tells_what_broke(run_dir: Path) -> None:
     page = (run_dir / "report.html").read_text(encoding="utf-8")
-    assert "replica/llm-0" in page
-    assert "cpu_starvation" in page
+    assert "CPU starvation hit replica/llm-0" in page
 
 
 def test_a_run_whose_slo_broke_before_the_fault_is_done_again_and_gives_no_case(
