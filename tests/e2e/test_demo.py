@@ -16,14 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from machine_state import Snapshot
+from process_tree import kill_tree
 
 from rca_engine.case import Case
 from rcalab_common.times import parse_utc
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tools"))
-from machine_state import Snapshot  # noqa: E402 - a tool, not a package
-from process_tree import kill_tree  # noqa: E402 - a tool, not a package
 
 QUOTA = Path("/sys/fs/cgroup/cpu/rcalab/pods/replica-0/cpu.cfs_quota_us")
 QUOTA_V2 = Path("/sys/fs/cgroup/rcalab/pods/replica-0/cpu.max")

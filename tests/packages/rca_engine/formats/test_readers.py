@@ -21,7 +21,7 @@ from .conftest import INCIDENT_START, NORMAL_START
 def only(name, root) -> Case:
     [entry] = formats.get(name).entries(root)
     # Workers get entries by pickle.
-    return pickle.loads(pickle.dumps(entry)).load()  # noqa: S301 - made here
+    return pickle.loads(pickle.dumps(entry)).load()  # noqa: S301 - our own bytes
 
 
 def test_rcd_cases_come_in_order_of_number_with_the_normal_part_moved_in_front(rcd):
