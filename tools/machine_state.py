@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import os
 import subprocess
@@ -18,9 +19,14 @@ def _run(*arguments: str) -> str:
         return ""
 
 
+def _folders(lab: str) -> tuple[Path, Path]:
+    """Return where a lab keeps its files, with network namespaces and without."""
+    return Path("/var/lib") / lab, Path("/tmp") / f"{lab}-{getpass.getuser()}"  # noqa: S108 - a lab's
+
+
 def _processes(lab: str) -> frozenset[str]:
     """Return the processes that are marked, name the lab's files, or hide both behind a title."""
-    signs = ("ray::", "VLLM::", f"/{lab}/", f"/{lab}-")
+    signs = ("ray::", "VLLM::", *(f"{folder}/" for folder in _folders(lab)))
     found = set()
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit() or int(entry.name) == os.getpid():
@@ -47,16 +53,10 @@ def _cgroups(lab: str) -> frozenset[str]:
     return frozenset(f"cgroup {p}" for depth in (lab, f"*/{lab}") for p in root.glob(depth))
 
 
-def _files() -> frozenset[str]:
-    folders = (Path("/var/lib"), Path("/tmp"), Path("/run"), Path("/usr/sbin/policy-rc.d"))  # noqa: S108 - where a lab writes
-    own = [
-        p
-        for folder in folders
-        if folder.is_dir()
-        for p in folder.iterdir()
-        if p.name.startswith("rcalab") or p.name == "ray"
-    ]
-    return frozenset(f"file {p}" for p in own)
+def _files(lab: str) -> frozenset[str]:
+    # The last two are Ray's own, and what keeps Debian from starting services during the set-up.
+    places = (*_folders(lab), Path("/tmp/ray"), Path("/usr/sbin/policy-rc.d"))  # noqa: S108 - Ray's
+    return frozenset(f"file {place}" for place in places if place.exists())
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Snapshot:
             *(f"device {link['ifname']}" for link in devices if link["ifname"].startswith(lab)),
             *(f"rule {line}" for line in rules if line.startswith("-A") and lab in line),
         ]
-        return cls(frozenset(things) | _processes(lab) | _cgroups(lab) | _files())
+        return cls(frozenset(things) | _processes(lab) | _cgroups(lab) | _files(lab))
 
     def left_over(self, after: Snapshot) -> list[str]:
         """Return what is there after and was not before."""
