@@ -159,7 +159,7 @@ def write_definitions(
     brings = yaml.safe_load(_BRINGS.read_text(encoding="utf-8"))
     folder.mkdir(parents=True, exist_ok=True)
     for name, pin in pins.items():
-        documents = [_definition(line, definitions_dir) for line in brings[name]["definitions"]]
+        documents = [definition(line, definitions_dir) for line in brings[name]["definitions"]]
         path = folder / f"{name}-{pin['version']}.yaml"
         path.write_text(yaml.safe_dump_all(documents), encoding="utf-8")
 
