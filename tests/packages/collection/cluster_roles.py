@@ -14,6 +14,7 @@ from typing import Any
 
 import yaml
 from ansible.parsing.dataloader import DataLoader
+from ansible.plugins.loader import init_plugin_loader
 from ansible.template import Templar
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -23,11 +24,25 @@ SETTINGS: dict[str, Any] = yaml.safe_load(
     Path(__file__).with_name("cluster_roles.yml").read_text(encoding="utf-8")
 )
 
+# The lookups and filters that the roles use, ours among them.
+init_plugin_loader([str(ROOT / ".collections")])
+
 
 def _load(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     return DataLoader().load_from_file(str(path), trusted_as_template=True) or {}
+
+
+def _variables_of(role: str, folder: str) -> dict[str, Any]:
+    """Return what `main.yml`, or all files of a folder `main`, set."""
+    found: dict[str, Any] = {}
+    for path in (
+        ROLES / role / folder / "main.yml",
+        *sorted((ROLES / role).glob(f"{folder}/main/*")),
+    ):
+        found |= _load(path)
+    return found
 
 
 def dependencies(role: str) -> list[str]:
@@ -49,7 +64,7 @@ def variables(role: str, **settings: Any) -> dict[str, Any]:
     roles = dependencies(role)
     for folder in ("defaults", "vars"):
         for name in roles:
-            found |= _load(ROLES / name / folder / "main.yml")
+            found |= _variables_of(name, folder)
     for name in roles:
         found |= SETTINGS["facts"].get(name, {})
     return found | settings
@@ -61,7 +76,7 @@ def defined(name: str) -> list[str]:
         role.name
         for role in sorted(ROLES.iterdir())
         if f"_{role.name}_{name}"
-        in _load(role / "defaults/main.yml") | _load(role / "vars/main.yml")
+        in _variables_of(role.name, "defaults") | _variables_of(role.name, "vars")
     ]
 
 
