@@ -122,8 +122,9 @@ e2e: setup-test ## the lab from start to report
 
 ## the rest
 
-docs: venv ## write the roles' READMEs from their argument specs
+docs: venv ## write the roles' READMEs from their argument specs, and Grafana's dashboards
 	$(BIN)/python tools/role_readmes.py
+	PYTHONPATH=tools $(BIN)/python -m dashboards
 
 clean: ## remove environments, caches and results of tests
 	rm -rf .venv .venvs .collections .cache .ansible .mypy_cache .ruff_cache .pytest_cache dist
