@@ -83,12 +83,12 @@ class Chart:
             yield f"templates/object-{number}.yaml", yaml.safe_dump(obj)
         folder = self.brings.get("definitions_in", "crds")
         for line in self.brings.get("definitions", []):
-            definition = _definition(line, definitions_dir)
+            found = definition(line, definitions_dir)
             # Real definitions hold what Helm would read as its own language.
-            text = json.dumps(definition, indent=1)
+            text = json.dumps(found, indent=1)
             if folder == "templates":
                 text = "{{ " + json.dumps(text) + " }}"
-            yield f"{folder}/{definition['metadata']['name']}.yaml", text
+            yield f"{folder}/{found['metadata']['name']}.yaml", text
 
     def write(self, folder: Path, definitions_dir: Path | None = None) -> Path:
         """Write the chart to ``folder/NAME-VERSION.tgz``, the same bytes each time."""
@@ -103,7 +103,7 @@ class Chart:
         return path
 
 
-def _definition(line: str, definitions_dir: Path | None) -> dict[str, Any]:
+def definition(line: str, definitions_dir: Path | None) -> dict[str, Any]:
     """Return the definition that a line of ``charts.yml`` names.
 
     It is the real one where ``definitions_dir`` has it, else one that allows every field.

@@ -240,6 +240,12 @@ class Cluster:
         for place, obj in self.storage.everything():
             self._waiting[place, key_of(obj)] = None
 
+    def notice_custom(self) -> None:
+        """Have every custom resource looked at."""
+        for kind in (kind for kind in self.kinds if kind.custom):
+            for obj in self.storage.all(kind.place):
+                self._waiting[kind.place, key_of(obj)] = None
+
     def _notice_owner(self, obj: Object, ref: dict[str, Any]) -> None:
         kind = self.kinds.of(ref["apiVersion"], ref["kind"])
         if kind is not None:

@@ -17,7 +17,7 @@ from . import discovery, errors, protobuf, subresources, verbs
 from .errors import ApiError
 from .kinds import Kind
 from .lists import list_objects, watch
-from .script import ScriptError, read
+from .script import ScriptError
 from .verbs import Options
 
 if TYPE_CHECKING:
@@ -106,12 +106,9 @@ class Handler(BaseHTTPRequestHandler):
             self._send(200, {"objects": self.fake.objects()})
         elif (self.command, self._path) == ("PUT", "/fake/script"):
             try:
-                self.fake.script.replace(read(yaml.safe_load(body)))
+                self.fake.follow(yaml.safe_load(body))
             except ScriptError as error:
                 raise ApiError(400, str(error)) from error
-            with self.fake.cluster.storage.lock:
-                self.fake.cluster.notice_all()
-                self.fake.cluster.settle()
             self._send(200, {})
         else:
             raise errors.no_such_path()

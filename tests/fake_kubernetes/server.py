@@ -22,7 +22,7 @@ import yaml
 from .cluster import Cluster
 from .handler import Handler
 from .nodes import Node, populate
-from .script import Script
+from .script import Script, read
 
 
 @dataclass(frozen=True)
@@ -137,6 +137,19 @@ class FakeKubernetes:
             yaml.safe_dump(config, file)
         Path(scratch).replace(path)
         return path
+
+    def follow(self, script: Any) -> None:
+        """Put other rules into force, and let what they no longer hold back go on.
+
+        Raises
+        ------
+        ScriptError
+            If one of them is none.
+        """
+        self.script.replace(read(script))
+        with self.cluster.storage.lock:
+            self.cluster.notice_all()
+            self.cluster.settle()
 
     def objects(self) -> list[dict[str, str]]:
         """Return the name and a digest of every object but events.

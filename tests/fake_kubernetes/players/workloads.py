@@ -80,6 +80,9 @@ def deployment(cluster: Cluster, obj: Object) -> None:
     }
     if not complete:
         status["unavailableReplicas"] = spec["replicas"] - ready
+    if complete != holds(obj, "Available"):
+        # It may be an operator, whose custom resources can go on now.
+        cluster.notice_custom()
     annotations = (metadata.get("annotations") or {}) | {_REVISION: str(max(len(sets), 1))}
     cluster.change(obj, status=status, metadata=metadata | {"annotations": annotations})
 
