@@ -107,7 +107,9 @@ def _cautions(info: CaseInfo) -> list[str]:
 
 def _environment() -> jinja2.Environment:
     return jinja2.Environment(
-        loader=jinja2.PackageLoader("rca_engine.report"),
+        loader=jinja2.ChoiceLoader(
+            [jinja2.PackageLoader("rca_engine.report"), jinja2.PackageLoader("rcalab_common")]
+        ),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
