@@ -14,6 +14,7 @@ from typing import Any
 
 import yaml
 from ansible.parsing.dataloader import DataLoader
+from ansible.plugins.loader import init_plugin_loader
 from ansible.template import Templar
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -23,11 +24,21 @@ SETTINGS: dict[str, Any] = yaml.safe_load(
     Path(__file__).with_name("cluster_roles.yml").read_text(encoding="utf-8")
 )
 
+init_plugin_loader()
+
 
 def _load(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     return DataLoader().load_from_file(str(path), trusted_as_template=True) or {}
+
+
+def _load_all(folder: Path) -> dict[str, Any]:
+    """Load a role's variables: ``main.yml``, or the files of a folder ``main``."""
+    found: dict[str, Any] = {}
+    for path in [folder / "main.yml", *sorted((folder / "main").glob("*.yml"))]:
+        found |= _load(path)
+    return found
 
 
 def dependencies(role: str) -> list[str]:
@@ -49,7 +60,7 @@ def variables(role: str, **settings: Any) -> dict[str, Any]:
     roles = dependencies(role)
     for folder in ("defaults", "vars"):
         for name in roles:
-            found |= _load(ROLES / name / folder / "main.yml")
+            found |= _load_all(ROLES / name / folder)
     for name in roles:
         found |= SETTINGS["facts"].get(name, {})
     return found | settings
@@ -61,7 +72,7 @@ def defined(name: str) -> list[str]:
         role.name
         for role in sorted(ROLES.iterdir())
         if f"_{role.name}_{name}"
-        in _load(role / "defaults/main.yml") | _load(role / "vars/main.yml")
+        in _load_all(role / "defaults") | _load_all(role / "vars")
     ]
 
 
@@ -73,7 +84,8 @@ def rendered(role: str, name: str, **settings: Any) -> Any:
     AnsibleError
         If it needs a variable that neither the role nor ``cluster_roles.yml`` sets.
     """
-    found = variables(role, **settings)
+    # A lookup finds the files of the role.
+    found = variables(role, ansible_search_path=[os.fspath(ROLES / role)], **settings)
     loader = DataLoader()
     loader.set_basedir(os.fspath(ROLES / role))
     return Templar(loader=loader, variables=found).template(found[f"_{role}_{name}"])
