@@ -54,7 +54,7 @@ def collector(cluster: Cluster, obj: Object) -> None:
                 "apiVersion": "v1",
                 "kind": "Service",
                 "metadata": {"name": name, "namespace": namespace, "labels": labels},
-                "spec": {"selector": labels, "ports": ports},
+                "spec": {"type": "ClusterIP", "selector": labels, "ports": ports},
             },
             owner=obj,
         )

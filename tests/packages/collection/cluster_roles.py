@@ -24,7 +24,8 @@ SETTINGS: dict[str, Any] = yaml.safe_load(
     Path(__file__).with_name("cluster_roles.yml").read_text(encoding="utf-8")
 )
 
-init_plugin_loader()
+# The lookups and filters that the roles use, ours among them.
+init_plugin_loader([str(ROOT / ".collections")])
 
 
 def _load(path: Path) -> dict[str, Any]:
@@ -33,10 +34,13 @@ def _load(path: Path) -> dict[str, Any]:
     return DataLoader().load_from_file(str(path), trusted_as_template=True) or {}
 
 
-def _load_all(folder: Path) -> dict[str, Any]:
-    """Load a role's variables: ``main.yml``, or the files of a folder ``main``."""
+def _variables_of(role: str, folder: str) -> dict[str, Any]:
+    """Return what `main.yml`, or all files of a folder `main`, set."""
     found: dict[str, Any] = {}
-    for path in [folder / "main.yml", *sorted((folder / "main").glob("*.yml"))]:
+    for path in (
+        ROLES / role / folder / "main.yml",
+        *sorted((ROLES / role).glob(f"{folder}/main/*")),
+    ):
         found |= _load(path)
     return found
 
@@ -60,7 +64,7 @@ def variables(role: str, **settings: Any) -> dict[str, Any]:
     roles = dependencies(role)
     for folder in ("defaults", "vars"):
         for name in roles:
-            found |= _load_all(ROLES / name / folder)
+            found |= _variables_of(name, folder)
     for name in roles:
         found |= SETTINGS["facts"].get(name, {})
     return found | settings
@@ -72,7 +76,7 @@ def defined(name: str) -> list[str]:
         role.name
         for role in sorted(ROLES.iterdir())
         if f"_{role.name}_{name}"
-        in _load_all(role / "defaults") | _load_all(role / "vars")
+        in _variables_of(role.name, "defaults") | _variables_of(role.name, "vars")
     ]
 
 
@@ -84,8 +88,7 @@ def rendered(role: str, name: str, **settings: Any) -> Any:
     AnsibleError
         If it needs a variable that neither the role nor ``cluster_roles.yml`` sets.
     """
-    # A lookup finds the files of the role.
-    found = variables(role, ansible_search_path=[os.fspath(ROLES / role)], **settings)
+    found = variables(role, **settings)
     loader = DataLoader()
     loader.set_basedir(os.fspath(ROLES / role))
     return Templar(loader=loader, variables=found).template(found[f"_{role}_{name}"])
