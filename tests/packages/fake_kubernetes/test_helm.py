@@ -66,5 +66,5 @@ def test_a_release_that_does_not_become_ready_fails(
 ) -> None:
     rules = [{"match": {"kind": "Deployment", "name": "first"}, "never_ready": True}]
     fake_kubernetes.follow(rules)
-    with pytest.raises(AssertionError, match="(?s)deadline|not ready|timed out"):
+    with pytest.raises(AssertionError, match=r"(?s)deadline|not ready|timed out"):
         helm("install", "first", str(chart), *INSTALL[:-1], "--timeout=2s")

@@ -31,8 +31,8 @@ def test_what_is_not_there_is_not_found(core: Any) -> None:
 
 
 def test_a_namespace_must_be_there_first(core: Any) -> None:
+    body = {**config_map(), "metadata": {"name": "one", "namespace": "nowhere"}}
     with pytest.raises(ApiException) as error:
-        body = {**config_map(), "metadata": {"name": "one", "namespace": "nowhere"}}
         core.create_namespaced_config_map("nowhere", body)
     assert status_of(error)["message"] == 'namespaces "nowhere" not found'
 
