@@ -152,8 +152,20 @@ def charts(pins: dict[str, dict[str, Any]]) -> list[Chart]:
     return [Chart(n, str(pin["version"]), brings.get(n, {})) for n, pin in pins.items()]
 
 
+def write_definitions(
+    pins: dict[str, dict[str, Any]], folder: Path, definitions_dir: Path | None = None
+) -> None:
+    """Write each pin of definitions, an entry of ``charts.yml``, to one file."""
+    brings = yaml.safe_load(_BRINGS.read_text(encoding="utf-8"))
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, pin in pins.items():
+        documents = [definition(line, definitions_dir) for line in brings[name]["definitions"]]
+        path = folder / f"{name}-{pin['version']}.yaml"
+        path.write_text(yaml.safe_dump_all(documents), encoding="utf-8")
+
+
 def main() -> None:
-    """Write a stand-in for each chart that the collection pins."""
+    """Write a stand-in for each chart and file of definitions that the collection pins."""
     parser = argparse.ArgumentParser(prog="python -m tests.fake_kubernetes.charts")
     parser.add_argument(
         "--pins", type=Path, required=True, help="a YAML file with _artifacts_pins.charts"
@@ -161,9 +173,11 @@ def main() -> None:
     parser.add_argument("--definitions", type=Path, help="a folder of real definitions")
     parser.add_argument("--to", type=Path, required=True, help="the folder that gets the charts")
     options = parser.parse_args()
-    pins = yaml.safe_load(options.pins.read_text(encoding="utf-8"))["_artifacts_pins"]["charts"]
-    for chart in charts(pins):
+    pins = yaml.safe_load(options.pins.read_text(encoding="utf-8"))["_artifacts_pins"]
+    for chart in charts(pins["charts"]):
         chart.write(options.to, options.definitions)
+    beside = options.to.with_name("definitions")
+    write_definitions(pins.get("definitions", {}), beside, options.definitions)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,8 @@ from .discovery import VERSION
 
 Object = dict[str, Any]
 
+NETWORK = "fake-kubernetes/network"
+
 # Suffixes of quantities.
 _FACTORS = {"": 1.0, "m": 1e-3, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
 _FACTORS |= {"Ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30, "Ti": 2.0**40}
@@ -38,13 +40,15 @@ class Node:
     labels: dict[str, str] = field(default_factory=dict)
     taints: tuple[dict[str, str], ...] = ()
     info: dict[str, str] = field(default_factory=dict)
+    network: str = ""
+    """The DaemonSet without which the node has no network and is not ready."""
 
     @classmethod
     def parse(cls, text: str) -> Node:
         """Read `NAME` or `NAME:KEY=VALUE,...`.
 
         Keys are `label/KEY`, `taint/KEY` (its value an effect), `runtime`, `kernel`, `os`,
-        `kubelet`; every other one is a resource, such as `cpu` or `nvidia.com/gpu`.
+        `kubelet`, `network`; every other one is a resource, such as `cpu` or `nvidia.com/gpu`.
 
         Raises
         ------
@@ -52,7 +56,7 @@ class Node:
             If it is none.
         """
         name, _, settings = text.partition(":")
-        resources, labels, taints, info = {}, {}, [], {}
+        resources, labels, taints, info, network = {}, {}, [], {}, ""
         for setting in filter(None, settings.split(",")):
             key, equals, value = setting.partition("=")
             if not equals:
@@ -63,12 +67,14 @@ class Node:
                 taints.append({"key": key.removeprefix("taint/"), "effect": value})
             elif key in _INFO:
                 info[key] = value
+            elif key == "network":
+                network = value
             else:
                 quantity(value)
                 resources[key] = value
         if not name:
             raise NodeError(f"{text!r} names no node")
-        return cls(name, resources, labels, tuple(taints), info)
+        return cls(name, resources, labels, tuple(taints), info, network)
 
     def object(self, number: int) -> Object:
         """Return the Node object."""
@@ -85,7 +91,11 @@ class Node:
         return {
             "apiVersion": "v1",
             "kind": "Node",
-            "metadata": {"name": self.name, "labels": labels | self.labels},
+            "metadata": {
+                "name": self.name,
+                "labels": labels | self.labels,
+                "annotations": {NETWORK: self.network} if self.network else {},
+            },
             "spec": spec,
             "status": {
                 "capacity": resources,
@@ -97,9 +107,9 @@ class Node:
                 "conditions": [
                     {
                         "type": "Ready",
-                        "status": "True",
-                        "reason": "KubeletReady",
-                        "message": "kubelet is posting ready status",
+                        "status": "False" if self.network else "True",
+                        "reason": "KubeletNotReady" if self.network else "KubeletReady",
+                        "message": "",
                         "lastHeartbeatTime": clock.now(),
                         "lastTransitionTime": clock.now(),
                     }

@@ -9,6 +9,7 @@ from typing import Any
 
 from tests.fake_kubernetes.cluster import Cluster
 from tests.fake_kubernetes.conditions import condition, holds, placed
+from tests.fake_kubernetes.nodes import NETWORK
 from tests.fake_kubernetes.storage import Object
 
 from . import plays
@@ -179,3 +180,14 @@ def daemon_set(cluster: Cluster, obj: Object) -> None:
         "numberUnavailable": len(pods) - ready,
     }
     cluster.change(obj, status=status)
+    _connect(cluster, metadata["name"], pods)
+
+
+def _connect(cluster: Cluster, name: str, pods: list[Object]) -> None:
+    """Make nodes ready that have waited for this DaemonSet to bring their network."""
+    with_network = {pod["spec"]["nodeName"] for pod in pods if holds(pod, "Ready")}
+    for node in cluster.objects("", "Node"):
+        waits = (node["metadata"].get("annotations") or {}).get(NETWORK) == name
+        if waits and node["metadata"]["name"] in with_network and not holds(node, "Ready"):
+            conditions = placed(node["status"]["conditions"], condition("Ready", True))
+            cluster.change(node, status=node["status"] | {"conditions": conditions})
