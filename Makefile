@@ -103,7 +103,7 @@ units: $(ANTEST)/.made ## tests of the plugins as ansible-test runs them
 	$(ANTEST)/bin/python tools/ansible_test.py --junit $(JUNIT) units --local --python 3.11
 
 # ansible-test judges what Ansible runs; ruff and mypy judge the packages, by other rules.
-NOT_ANSIBLE := loadgen/ rca_engine/ rcalab_common/ tests/packages/ tests/e2e/ tools/
+NOT_ANSIBLE := loadgen/ rca_engine/ rcalab_common/ tests/packages/ tests/fake_kubernetes/ tests/e2e/ tools/
 sanity: $(ANTEST)/.made ## ansible-test sanity
 	$(ANTEST)/bin/python tools/ansible_test.py --junit $(JUNIT) sanity --local --python 3.11 --junit \
 		$(addprefix --exclude=,$(NOT_ANSIBLE))

@@ -3,15 +3,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import os
 import select
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
+
+import yaml
 
 _ROOT = Path(__file__).resolve().parents[2]
 _MODULE = "tests.fake_kubernetes"
+# How long a server may take to end its watches.
+_PATIENCE_S = 10
 
 
 def _beside(kubeconfig: Path, suffix: str) -> Path:
@@ -31,7 +38,7 @@ def launch(kubeconfig: Path, arguments: list[str]) -> str:
     with log.open("wb") as errors:
         process = subprocess.Popen(
             [sys.executable, "-m", _MODULE, *arguments],
-            cwd=_ROOT,
+            env=os.environ | {"PYTHONPATH": str(_ROOT)},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=errors,
@@ -61,9 +68,27 @@ def stop(kubeconfig: Path) -> None:
             # The id may be another process's by now.
             if _MODULE.encode() in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0"):
                 signal.pidfd_send_signal(handle, signal.SIGTERM)
-                select.select([handle], [], [])
+                ended, _, _ = select.select([handle], [], [], _PATIENCE_S)
+                if not ended:
+                    signal.pidfd_send_signal(handle, signal.SIGKILL)
         finally:
             os.close(handle)
-    for suffix in (".pid", ".log"):
-        _beside(kubeconfig, suffix).unlink(missing_ok=True)
-    kubeconfig.unlink(missing_ok=True)
+    if kubeconfig.exists():
+        config = yaml.safe_load(kubeconfig.read_text(encoding="utf-8"))
+        _forget(config["clusters"][0]["cluster"]["server"])
+    for path in (_beside(kubeconfig, ".pid"), _beside(kubeconfig, ".log"), kubeconfig):
+        path.unlink(missing_ok=True)
+
+
+def _forget(url: str) -> None:
+    """Remove what kubernetes.core has noted of a server: the next one on its port has other kinds.
+
+    The note's name is that of its module_utils/client/discovery.py.
+    """
+    # root has no part in it, and there is no login name without a terminal.
+    owners = ["", f"-{os.getuid()}"]
+    with contextlib.suppress(OSError):
+        owners.append(f"-{os.getlogin()}")
+    for owner in owners:
+        digest = hashlib.sha256(f"{url}{owner}".encode()).hexdigest()
+        (Path(tempfile.gettempdir()) / f"k8srcp-{digest}.json").unlink(missing_ok=True)

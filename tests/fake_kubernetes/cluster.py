@@ -265,6 +265,7 @@ class Cluster:
 
     def settle(self) -> None:
         """Let the controllers act until none has anything to do."""
+        # Not above: the players are made of what is here.
         from .players import player_of
 
         while self._timers and self._timers[0][0] <= time.monotonic():

@@ -22,6 +22,17 @@ VERSION = {
 }
 _VERBS = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"]
 _WRITES = ("post", "put", "patch")
+# What `kubectl get all` lists.
+_IN_ALL = {
+    ("", "pods"),
+    ("", "services"),
+    ("apps", "daemonsets"),
+    ("apps", "deployments"),
+    ("apps", "replicasets"),
+    ("apps", "statefulsets"),
+    ("batch", "cronjobs"),
+    ("batch", "jobs"),
+}
 
 
 def core_versions(address: str) -> dict[str, Any]:
@@ -50,8 +61,8 @@ def groups(kinds: Kinds) -> dict[str, Any]:
     for kind in kinds:
         if kind.group:
             versions.setdefault(kind.group, []).append(kind.version)
-    for virtual in ("authorization.k8s.io", "authentication.k8s.io"):
-        versions[virtual] = ["v1"]
+    for group_, version, _ in REVIEWS:
+        versions[group_] = [version]
     listed = [_group(name, found) for name, found in versions.items()]
     return {"kind": "APIGroupList", "apiVersion": "v1", "groups": listed}
 
@@ -89,6 +100,8 @@ def resources(kinds: Kinds, group_: str, version: str) -> dict[str, Any]:
         }
         if kind.short_names:
             entry["shortNames"] = list(kind.short_names)
+        if kind.place in _IN_ALL:
+            entry["categories"] = ["all"]
         listed.append(entry)
         below = {"name": "", "singularName": "", "namespaced": kind.namespaced}
         verbs = ["get", "patch", "update"]
@@ -101,12 +114,12 @@ def resources(kinds: Kinds, group_: str, version: str) -> dict[str, Any]:
         if kind.place == ("", "pods"):
             eviction = {"kind": "Eviction", "group": "policy", "version": "v1", "verbs": ["create"]}
             listed.append(below | {"name": "pods/eviction"} | eviction)
-    if not listed and (group_, version) not in VIRTUAL_VERSIONS:
+    for (review_group, review_version, name), kind_name in REVIEWS.items():
+        if (review_group, review_version) == (group_, version):
+            entry = {"name": name, "singularName": kind_name.lower(), "namespaced": False}
+            listed.append(entry | {"kind": kind_name, "verbs": ["create"]})
+    if not listed:
         raise no_such_path()
-    for name in (n for (g, v, n) in VIRTUAL if (g, v) == (group_, version)):
-        kind_name = VIRTUAL[group_, version, name]
-        entry = {"name": name, "singularName": kind_name.lower(), "namespaced": False}
-        listed.append(entry | {"kind": kind_name, "verbs": ["create"]})
     api_version = f"{group_}/{version}" if group_ else version
     return {
         "kind": "APIResourceList",
@@ -117,11 +130,18 @@ def resources(kinds: Kinds, group_: str, version: str) -> dict[str, Any]:
 
 
 # Kinds that are asked and not kept.
-VIRTUAL = {
+REVIEWS = {
     ("authorization.k8s.io", "v1", "selfsubjectaccessreviews"): "SelfSubjectAccessReview",
     ("authentication.k8s.io", "v1", "selfsubjectreviews"): "SelfSubjectReview",
 }
-VIRTUAL_VERSIONS = {(group_, version) for group_, version, _ in VIRTUAL}
+
+
+def review_at(path: str) -> str | None:
+    """Return the kind of review that is asked at a path, or None."""
+    for (group_, version, name), kind in REVIEWS.items():
+        if path == f"/apis/{group_}/{version}/{name}":
+            return kind
+    return None
 
 
 def openapi_index(kinds: Kinds) -> dict[str, Any]:

@@ -83,8 +83,8 @@ class Handler(BaseHTTPRequestHandler):
             if found is not None:
                 self._send(200, found)
                 return
-        if asked := discovery.VIRTUAL.get(self._virtual_key()):
-            self._send(201, subresources.review(asked, self._object(body)))
+        if self.command == "POST" and (asked := discovery.review_at(self._path)):
+            self._send(201, subresources.review(asked))
             return
         self._resource(body)
 
@@ -95,10 +95,6 @@ class Handler(BaseHTTPRequestHandler):
             return
         if sent != f"Bearer {self.fake.token}":
             raise ApiError(401, "Unauthorized")
-
-    def _virtual_key(self) -> tuple[str, str, str]:
-        parts = self._path.split("/")
-        return tuple(parts[2:5]) if len(parts) == 5 else ("", "", "")  # type: ignore[return-value]
 
     def _own_matters(self, body: bytes) -> None:
         """Answer what only this server knows: its list of objects, its script."""

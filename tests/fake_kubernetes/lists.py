@@ -48,7 +48,7 @@ def list_objects(cluster: Cluster, kind: Kind, namespace: str | None, query: Que
     if token := query.get("continue"):
         after = _read_token(token)
         found = [obj for obj in found if key_of(obj) > after]
-    limit = int(query.get("limit") or 0)
+    limit = _number(query, "limit")
     if limit and len(found) > limit:
         metadata["continue"] = _token(key_of(found[limit - 1]))
         metadata["remainingItemCount"] = len(found) - limit
@@ -59,6 +59,13 @@ def list_objects(cluster: Cluster, kind: Kind, namespace: str | None, query: Que
         "metadata": metadata,
         "items": [in_version(obj, kind) for obj in found],
     }
+
+
+def _number(query: Query, name: str) -> int:
+    text = query.get(name) or "0"
+    if not text.isdigit():
+        raise ApiError(400, f"{name}: Invalid value: {text!r}: must be a number")
+    return int(text)
 
 
 def _token(last: tuple[str, str]) -> str:
@@ -92,7 +99,7 @@ def watch(
         if initial or since in ("", "0"):
             first = [obj for obj in storage.all(kind.place) if test(obj)]
         else:
-            start = int(since)
+            start = _number(query, "resourceVersion")
         position = bisect.bisect_right(storage.history, start, key=lambda change: change.revision)
     for obj in first:
         yield {"type": "ADDED", "object": in_version(obj, kind)}

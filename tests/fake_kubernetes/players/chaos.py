@@ -92,8 +92,13 @@ def _select(cluster: Cluster, obj: Object) -> list[dict[str, Any]] | None:
             return None
         for pod in pods:
             records += [
-                {"id": target, "selectorKey": key, "phase": NOT_INJECTED, "injectedCount": 0}
-                | {"recoveredCount": 0}
+                {
+                    "id": target,
+                    "selectorKey": key,
+                    "phase": NOT_INJECTED,
+                    "injectedCount": 0,
+                    "recoveredCount": 0,
+                }
                 for target in _targets(obj, pod)
             ]
     return records
@@ -151,7 +156,8 @@ def _moved(cluster: Cluster, obj: Object, record: dict[str, Any], phase: str) ->
     """Bring a record to the desired phase, with what that does."""
     if phase == "Run" and record["phase"] == NOT_INJECTED:
         if cluster.is_stuck(obj):
-            return record
+            failed = _record_event("Apply", "Failed", "the script keeps this fault from acting")
+            return record if "events" in record else record | {"events": [failed]}
         if obj["spec"].get("action") == "pod-kill":
             namespace, _, name = record["id"].partition("/")
             if pod := cluster.find("", "Pod", name, namespace):
@@ -159,13 +165,20 @@ def _moved(cluster: Cluster, obj: Object, record: dict[str, Any], phase: str) ->
         message = f"Successfully apply chaos for {record['id']}"
         cluster.event(obj, "Normal", "Applied", message)
         count = record["injectedCount"] + 1
-        return record | {"phase": INJECTED, "injectedCount": count}
+        events = [*record.get("events", []), _record_event("Apply", "Succeeded")]
+        return record | {"phase": INJECTED, "injectedCount": count, "events": events}
     if phase == "Stop" and record["phase"] == INJECTED:
         message = f"Successfully recover chaos for {record['id']}"
         cluster.event(obj, "Normal", "Recovered", message)
         count = record["recoveredCount"] + 1
-        return record | {"phase": NOT_INJECTED, "recoveredCount": count}
+        events = [*record.get("events", []), _record_event("Recover", "Succeeded")]
+        return record | {"phase": NOT_INJECTED, "recoveredCount": count, "events": events}
     return record
+
+
+def _record_event(operation: str, type_: str, message: str = "") -> dict[str, str]:
+    event = {"operation": operation, "type": type_, "timestamp": clock.now()}
+    return event | {"message": message} if message else event
 
 
 def _status(obj: Object, records: list[dict[str, Any]], phase: str) -> dict[str, Any]:

@@ -288,6 +288,17 @@ class TestChaos:
         assert len(records) == 2
         assert all(record.id.startswith("default/web-") for record in records)
         assert all(record.id.endswith("/main") for record in records)
+        assert [(e.operation, e.type) for e in records[0].events] == [("Apply", "Succeeded")]
+
+    def test_a_fault_that_the_script_holds_back_says_that_it_failed(
+        self, faults: Any, web: Any, fake_kubernetes: FakeKubernetes
+    ) -> None:
+        fake_kubernetes.follow([{"match": {"kind": "StressChaos"}, "never_ready": True}])
+        faults.create(body=stress())
+        fault = faults.get(name="one", namespace="default")
+        assert conditions(fault)["AllInjected"] == "False"
+        (event,) = fault.status.experiment.containerRecords[0].events
+        assert (event.operation, event.type) == ("Apply", "Failed")
 
     def test_a_selector_that_finds_no_pod_injects_nothing(
         self, client: DynamicClient, faults: Any
