@@ -15,8 +15,8 @@ from typing import Any
 
 from loadgen.errors import OutputError
 from loadgen.profile import Profile
-from loadgen.records import MEASURED, Record, read_records
-from loadgen.runner import Result
+from loadgen.records import MEASURED, Record
+from loadgen.result import Result
 
 REFERENCE_COLUMNS = (
     "Provider",
@@ -45,7 +45,7 @@ def append_row(path: Path, result: Result, profile: Profile) -> None:
     OutputError
         If the file can't be written.
     """
-    records = [record for record in read_records(result.requests_path) if record.success]
+    records = [record for record in result.records() if record.success]
     row = _reference(records, profile) | _own(result.summary)
     try:
         with path.open("a", encoding="utf-8", newline="") as file:

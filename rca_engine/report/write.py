@@ -22,6 +22,7 @@ from rca_engine.report.sections import (
     truth_section,
 )
 from rca_engine.report.verdict import verdict
+from rcalab_common import charts
 from rcalab_common.files import write_text
 from rcalab_common.html import json_block, page
 
@@ -83,10 +84,10 @@ def _render(case: Case, diagnoses: Mapping[str, dict[str, Any]]) -> str:
     return page(
         f"{info.scenario} · {info.run_id}",
         f"{body}\n{json_block('figures', figures)}",
-        style=_static("report.css"),
+        style=f"{charts.style()}\n{_static('report.css')}",
         # Plotly in the page costs 5 MB a report; it buys zoom and values under the pointer that
         # still work from an archived file, years later and without a network.
-        scripts=[get_plotlyjs(), _static("charts.js")] if figures else [],
+        scripts=[get_plotlyjs(), charts.script()] if figures else [],
     )
 
 
@@ -106,7 +107,9 @@ def _cautions(info: CaseInfo) -> list[str]:
 
 def _environment() -> jinja2.Environment:
     return jinja2.Environment(
-        loader=jinja2.PackageLoader("rca_engine.report"),
+        loader=jinja2.ChoiceLoader(
+            [jinja2.PackageLoader("rca_engine.report"), jinja2.PackageLoader("rcalab_common")]
+        ),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

@@ -11,6 +11,8 @@ from tests.fake_kubernetes.storage import Object
 from . import plays
 from .pods import pod_from
 
+_INDEX = "batch.kubernetes.io/job-completion-index"
+
 
 @plays("batch", "Job")
 def job(cluster: Cluster, obj: Object) -> None:
@@ -22,11 +24,15 @@ def job(cluster: Cluster, obj: Object) -> None:
         cluster.change(obj, status={"conditions": [condition("Suspended", True, "JobSuspended")]})
         return
     pods = cluster.dependents(obj, "", "Pod")
-    for _ in range(spec["completions"] - len(pods)):
+    indexed = spec.get("completionMode") == "Indexed"
+    for index in range(len(pods), spec["completions"]):
+        name = f"{metadata['name']}-{index}" if indexed else metadata["name"]
+        pod = pod_from(spec["template"], f"{name}-{cluster.suffix()}", metadata["namespace"])
         labels = {"job-name": metadata["name"], "batch.kubernetes.io/job-name": metadata["name"]}
-        pod = pod_from(
-            spec["template"], f"{metadata['name']}-{cluster.suffix()}", metadata["namespace"]
-        )
+        if indexed:
+            labels[_INDEX] = str(index)
+            annotations = pod["metadata"].get("annotations") or {}
+            pod["metadata"]["annotations"] = annotations | {_INDEX: str(index)}
         pod["metadata"]["labels"] = (pod["metadata"].get("labels") or {}) | labels
         cluster.make(pod, owner=obj)
     started = obj.get("status", {}).get("startTime") or clock.now()

@@ -18,7 +18,7 @@ from loadgen.outcomes import Outcome
 from loadgen.records import Record, read_records
 from loadgen.schedule import make_schedule
 from loadgen.stats import quantile, spread
-from loadgen.summary import summarise
+from loadgen.summary import Asked, summarise
 from rcalab_common.slo import Slo
 from rcalab_common.times import format_utc
 
@@ -65,8 +65,7 @@ def figures(quick: Callable[..., Profile], records: list[Record], audit: Audit =
     )
     return summarise(
         records,
-        profile=profile,
-        schedule=make_schedule(profile),
+        asked=Asked.of(profile, make_schedule(profile)),
         start_ns=0,
         end_ns=12 * NS,
         audit=audit,

@@ -41,7 +41,10 @@
   };
 
   draw().then((charts) => {
-    for (const chart of charts) join(chart, charts.filter((other) => other !== chart));
+    const axis = (chart) => chart.layout.meta.axis;
+    for (const chart of charts) {
+      join(chart, charts.filter((other) => other !== chart && axis(other) === axis(chart)));
+    }
     document.documentElement.dataset.charts = "drawn";
   });
   window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);

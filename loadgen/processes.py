@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
@@ -25,6 +25,7 @@ from loadgen.audit import Audit
 from loadgen.client import Clock, open_session
 from loadgen.errors import LoadgenError, OutputError
 from loadgen.issue import Issue
+from loadgen.outcomes import Outcome
 from loadgen.profile import Profile
 from loadgen.progress import Ended, Progress
 from loadgen.prompts.calibration import Calibration
@@ -32,6 +33,7 @@ from loadgen.prompts.maker import PromptMaker
 from loadgen.provider import find_provider
 from loadgen.records import RecordWriter
 from loadgen.schedule import make_schedule
+from loadgen.shard import WHOLE, Shard
 
 _STOP = "stop"
 
@@ -39,8 +41,14 @@ _STOP = "stop"
 class _Count(NamedTuple):
     """What progress needs to know of one request; see :class:`loadgen.progress.Ended`."""
 
-    success: bool
+    outcome: Outcome
     response_ttft_ms: float | None
+    response_latency_ms: float | None
+    service_ttft_ms: float | None
+    service_latency_ms: float | None
+    tpot_ms: float | None
+    prompt_tokens: int | None
+    output_tokens: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +64,7 @@ class _Counts:
 
 
 @dataclass(slots=True)
-class Shards:
+class Processes:
     """The other processes, seen from the leader.
 
     Parameters
@@ -161,25 +169,27 @@ def other_processes(
     api_key: str | None,
     progress: Progress,
     stop: asyncio.Event,
-) -> Iterator[Shards]:
+    shard: Shard = WHOLE,
+) -> Iterator[Processes]:
     """Start all processes of a run but the first, and see that none outlives this."""
-    shards = Shards(progress, stop)
+    others = Processes(progress, stop)
     context = multiprocessing.get_context("spawn")
     running: list[BaseProcess] = []
     ours: list[Connection] = []
     try:
-        for shard in range(1, profile.processes):
+        for number in range(1, profile.processes):
+            part = shard.part(number, profile.processes)
             our, theirs = context.Pipe()
             # By its pipe, never on its command line: the arguments hold the API key.
             process: BaseProcess = context.Process(
-                target=_work, args=(theirs, profile, calibration, records, api_key, shard)
+                target=_work, args=(theirs, profile, calibration, records, api_key, part)
             )
             process.start()
             theirs.close()
             running.append(process)
             ours.append(our)
-            shards.listen(our)
-        yield shards
+            others.listen(our)
+        yield others
     finally:
         for link in ours:
             asyncio.get_running_loop().remove_reader(link.fileno())
@@ -197,7 +207,7 @@ def _work(
     calibration: Calibration,
     records: Path,
     api_key: str | None,
-    shard: int,
+    shard: Shard,
 ) -> None:
     """Be one of the other processes."""
     # Ctrl-C reaches all of a terminal's processes; the leader tells what to do about it.
@@ -220,7 +230,7 @@ async def _share(
     calibration: Calibration,
     records: Path,
     api_key: str | None,
-    shard: int,
+    shard: Shard,
 ) -> Audit:
     schedule = make_schedule(profile)
     maker = PromptMaker(profile, schedule.rows, calibration)
@@ -256,7 +266,6 @@ async def _share(
                 progress=progress,
                 stop=stop,
                 shard=shard,
-                shards=profile.processes,
             )
             audit = await issue.perform(session, api_key, start.start_ns)
             progress.tick(0, 0)
@@ -276,7 +285,7 @@ class _Report:
         self._sent += 1
 
     def finished(self, record: Ended) -> None:
-        self._ended.append(_Count(record.success, record.response_ttft_ms))
+        self._ended.append(_Count(*(getattr(record, name) for name in _Count._fields)))
 
     def tick(self, elapsed_s: float, total_s: float) -> None:  # noqa: ARG002 - the protocol's
         counts = _Counts(self._sent, tuple(self._ended))
@@ -285,5 +294,8 @@ class _Report:
         with suppress(OSError):
             self._link.send(counts)
 
+    def mark(self, names: Sequence[str]) -> None:
+        """Nothing to tell: only the leader reads events."""
+
     def close(self) -> None:
-        pass
+        """Nothing to put back."""
