@@ -12,7 +12,6 @@ from loadgen.outputs.timeseries import write_timeseries
 from loadgen.result import EVENTS, SUMMARY, Result
 from loadgen.windows import describe_windows
 from rcalab_common.files import write_json, write_text
-from rcalab_common.times import parse_utc
 
 
 def make_room(folder: Path, *, force: bool) -> None:
@@ -68,11 +67,6 @@ def mark(result: Result, events: Events) -> Result:
     OutputError
         If the folder can't be written.
     """
-    summary, asked = result.summary, result.asked
-    span_ns = asked.span_ns(
-        parse_utc(summary["start"]),
-        parse_utc(summary["end"]),
-        summary["schedule"]["duration_s"],
-    )
-    windows = describe_windows(events, result.measured(), asked.slo, span_ns=span_ns)
-    return write_result(result.folder, summary | {"windows": windows}, events)
+    records, slo = result.measured(), result.asked.slo
+    windows = describe_windows(events, records, slo, span_ns=result.span_ns)
+    return write_result(result.folder, result.summary | {"windows": windows}, events)

@@ -60,7 +60,7 @@ def write_search_page(path: Path, title: str, found: Row, text: str) -> None:
             [_line("succeeded", users, [rung["success_per_s"] for rung in ladder], 0)],
             unit="1/s",
             x=users,
-            suffix=" users",
+            suffix="",
         ),
         _chart(
             "attainment",
@@ -88,7 +88,7 @@ def write_sweep_page(path: Path, title: str, kind: str, rows: Sequence[Row]) -> 
     """Write the page of a sweep: a chart for each figure, a line for each pair of lengths."""
     done = [row for row in rows if row["step"] is not None]
     pairs = list(dict.fromkeys((row["prompt_tokens"], row["output_tokens"]) for row in done))
-    suffix = "/s" if kind == "rate_per_s" else " users"
+    suffix = "/s" if kind == "rate_per_s" else ""
     charts = []
     for name, heading, unit, factor in (
         ("success_per_s", "Throughput", "1/s", 1),

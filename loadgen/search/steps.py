@@ -47,6 +47,13 @@ class Step:
     result: Result
     stopped: str | None
 
+    @property
+    def success_per_s(self) -> float:
+        """Requests that succeeded, by the time that the step lasted."""
+        summary = self.result.summary
+        start_ns, end_ns = self.result.span_ns
+        return float(summary["requests"]["success"]) / max(1e-9, (end_ns - start_ns) / 1e9)
+
 
 @dataclass(slots=True)
 class Stepper:
@@ -135,7 +142,7 @@ def _line(step: Step) -> str:
     ttft = summary["with_failures"]["response_ttft_ms"]
     p50, p95 = ("inf" if ttft[name] is None else f"{ttft[name]:.0f}" for name in ("p50", "p95"))
     return (
-        f"{step.name}: {summary['rates_per_s']['success']:.4g}/s succeeded, TTFT p50 {p50} ms, p95 "
+        f"{step.name}: {step.success_per_s:.4g}/s succeeded, TTFT p50 {p50} ms, p95 "
         f"{p95} ms, SLO met by {summary['slo']['attainment']:.1%}"
         + (f" ({step.stopped})" if step.stopped else "")
     )
