@@ -6,7 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from loadgen.errors import OutputError
+from loadgen.errors import OutputError, saving
 from loadgen.events import Events
 from loadgen.outputs.timeseries import write_timeseries
 from loadgen.result import EVENTS, SUMMARY, Result
@@ -23,12 +23,10 @@ def make_room(folder: Path, *, force: bool) -> None:
         If it holds a finished run and ``force`` is not given, or can't be written.
     """
     check_room(folder, force=force)
-    try:
+    with saving(folder):
         folder.mkdir(parents=True, exist_ok=True)
         for name in (SUMMARY, EVENTS):
             (folder / name).unlink(missing_ok=True)
-    except OSError as error:
-        raise OutputError(f"can't write to {folder}: {error.strerror or error}") from error
 
 
 def check_room(folder: Path, *, force: bool) -> None:
@@ -48,14 +46,12 @@ def write_result(folder: Path, summary: dict[str, Any], seen: Events | None = No
         If the folder can't be written.
     """
     result = Result(summary=summary, folder=folder)
-    try:
+    with saving(folder):
         if seen is not None:
             lines = b"".join(event.line() for event in seen.events)
             write_text(folder / EVENTS, lines.decode())
         write_timeseries(result)
         write_json(result.summary_path, summary)
-    except OSError as error:
-        raise OutputError(f"can't write to {folder}: {error.strerror or error}") from error
     return result
 
 

@@ -13,7 +13,7 @@ from rich.console import Console
 from loadgen.commands.common import EXIT_OK, Stop, checked, stop_on_signals
 from loadgen.commands.profiles import complete, read_api_key
 from loadgen.commands.searching import add_steps, check_page, make_stepper
-from loadgen.errors import ProfileError
+from loadgen.errors import ProfileError, saving
 from loadgen.search.present import table, write_csv, write_sweep_page
 from loadgen.search.steps import StoppedError
 from loadgen.search.sweep import Grid, sweep
@@ -96,7 +96,9 @@ async def _run(arguments: argparse.Namespace, console: Console, stop: Stop) -> i
     if arguments.write:
         written.append(folder / "sweep.html")
         write_sweep_page(written[-1], f"{profile.model} at {profile.base_url}", kind, rows)
-    write_json(folder / "sweep.json", {"format": 1, "profile": profile.to_dict(), "steps": rows})
+    found = {"format": 1, "profile": profile.to_dict(), "steps": rows}
+    with saving(folder):
+        write_json(folder / "sweep.json", found)
     sys.stdout.writelines(f"{path}\n" for path in written)
     return EXIT_OK
 

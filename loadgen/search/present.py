@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from loadgen import page
+from loadgen.errors import saving
 from rcalab_common.charts import Chart, figure, level, line
 from rcalab_common.files import whole_file
 from rcalab_common.words import number, quantity
@@ -40,7 +41,11 @@ def table(rows: Sequence[Row], columns: Mapping[str, str]) -> str:
 
 def write_csv(path: Path, rows: Sequence[Row], columns: Sequence[str]) -> None:
     """Write the same rows for other programs, infinite quantiles as ``inf``."""
-    with whole_file(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+    with (
+        saving(path),
+        whole_file(path) as temporary,
+        temporary.open("w", encoding="utf-8", newline="") as file,
+    ):
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
         for row in rows:

@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from loadgen.errors import LoadgenError, OutputError
+from loadgen.errors import LoadgenError, OutputError, saving
 from loadgen.profile import Profile
 from loadgen.progress import PlainProgress
 from loadgen.result import SUMMARY, Result
@@ -115,7 +115,8 @@ class Stepper:
         return Step(name, result, stopped)
 
     async def _run(self, name: str, folder: Path, profile: Profile) -> Step:
-        (folder / STEP).unlink(missing_ok=True)
+        with saving(folder / STEP):
+            (folder / STEP).unlink(missing_ok=True)
         stop = asyncio.Event()
         passing_on = asyncio.create_task(_pass_on(self.stop, stop))
         watch = SaturationWatch(
@@ -133,7 +134,8 @@ class Stepper:
                 "what is done"
             )
         stopped = OVER_SATURATED if watch.saturated else None
-        write_json(folder / STEP, {"stopped": stopped})
+        with saving(folder / STEP):
+            write_json(folder / STEP, {"stopped": stopped})
         return Step(name, result, stopped)
 
 
