@@ -48,17 +48,23 @@ class Outcome:
 def play(name: str, variables: dict[str, Any]) -> float:
     """Run a playbook and return its seconds; raise CalledProcessError when it fails."""
     start = time.monotonic()
-    subprocess.run(
-        [
-            str(Path(sys.executable).with_name("ansible-playbook")),
-            str(ROOT / "playbooks" / f"{name}.yml"),
-            "--extra-vars",
-            json.dumps(variables),
-        ],
-        cwd=ROOT,
-        check=True,
-        env=os.environ | {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")},
-    )
+    command = [
+        str(Path(sys.executable).with_name("ansible-playbook")),
+        str(ROOT / "playbooks" / f"{name}.yml"),
+        "--extra-vars",
+        json.dumps(variables),
+    ]
+    environment = os.environ | {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}
+    process = subprocess.Popen(command, cwd=ROOT, env=environment, process_group=0)
+    try:
+        code = process.wait()
+    except KeyboardInterrupt:
+        # Ansible stops as by Ctrl-C, whichever signal came here, before anything else is done.
+        os.killpg(process.pid, signal.SIGINT)
+        process.wait()
+        raise
+    if code:
+        raise subprocess.CalledProcessError(code, command)
     return time.monotonic() - start
 
 
@@ -164,7 +170,6 @@ def main() -> int:
     options = parser.parse_args()
     variables: dict[str, Any] = {"experiment_name": "demo", "experiment_results_dir": str(RESULTS)}
     variables |= dict(pair.split("=", 1) for pair in options.set)
-    # Ansible gets the signal too and stops; what is left to do here is to take the lab down.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     outcomes: list[Outcome] = []
     for number in range(1, options.runs + 1):
