@@ -12,6 +12,7 @@ import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from loadgen.errors import ProfileError
@@ -25,8 +26,11 @@ _COMPARE: dict[str, Callable[[float, float], bool]] = {
     "<": operator.lt,
     ">": operator.gt,
 }
-_UNITS = {"ms": {"": 1.0, "ms": 1.0, "s": 1000.0}, "s": {"": 1.0, "ms": 0.001, "s": 1.0}}
-_SHARE_UNITS = {"": 1.0, "%": 0.01}
+# Decimals, as 95 times 0.01 is not 0.95 in binary.
+_MS_UNITS = {"": Decimal(1), "ms": Decimal(1), "s": Decimal(1000)}
+_S_UNITS = {"": Decimal(1), "ms": Decimal("0.001"), "s": Decimal(1)}
+_SHARE_UNITS = {"": Decimal(1), "%": Decimal("0.01")}
+_NO_UNITS = {"": Decimal(1)}
 _LATENCIES = {
     "ttft": "response_ttft_ms",
     "latency": "response_latency_ms",
@@ -80,7 +84,7 @@ class Assertion:
         if unit not in units:
             allowed = ", ".join(each for each in units if each) or "no unit"
             raise ProfileError(f"{match[1]} takes {allowed}, got {unit!r} in {text!r}")
-        bound = float(match[3]) * units[unit]
+        bound = float(Decimal(match[3]) * units[unit])
         return cls(text.strip(), name, match[2], bound)
 
     def check(self, summary: Mapping[str, Any]) -> Checked:
@@ -122,12 +126,12 @@ def _name(text: str) -> str:
     raise ProfileError(f"there is no figure {text!r} to assert; there are: {NAMES}")
 
 
-def _units(name: str) -> Mapping[str, float]:
+def _units(name: str) -> Mapping[str, Decimal]:
     if name.partition("_")[0] in QUANTILES:
-        return _UNITS["ms"]
+        return _MS_UNITS
     if name in ("time_to_detect_s", "time_to_recover_s"):
-        return _UNITS["s"]
-    return _SHARE_UNITS if name in (*_SHARES, "window_availability") else {"": 1.0}
+        return _S_UNITS
+    return _SHARE_UNITS if name in (*_SHARES, "window_availability") else _NO_UNITS
 
 
 def _figure(name: str, summary: Mapping[str, Any]) -> float | None:

@@ -147,7 +147,7 @@ def compare(
     seed
         Of the bootstrap.
     resamples
-        How often it draws; each costs about a tenth of a second for 100,000 requests.
+        How often it draws; each costs about ten milliseconds a run of 100,000 requests.
 
     Raises
     ------

@@ -16,7 +16,7 @@ from typing import Any
 import orjson
 
 from loadgen.audit import Audit
-from loadgen.errors import OutputError
+from loadgen.errors import OutputError, saving
 from loadgen.event_feed import read_events
 from loadgen.events import Events
 from loadgen.records import Record, RecordWriter, read_records
@@ -32,7 +32,8 @@ AUDIT = "shard.json"
 def write_audit(folder: Path, audit: Audit) -> None:
     """Keep what a shard's client saw of itself, sample by sample."""
     samples = [round(lag_ms, 3) for lag_ms in audit.loop_lag_ms]
-    write_json(folder / AUDIT, asdict(audit) | {"loop_lag_ms": samples})
+    with saving(folder / AUDIT):
+        write_json(folder / AUDIT, asdict(audit) | {"loop_lag_ms": samples})
 
 
 def merge(folders: Sequence[Path], out_dir: Path, *, force: bool = False) -> Result:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from loadgen.errors import OutputError
+from loadgen.errors import saving
 from loadgen.outputs.extras import need
 from rcalab_common import charts
 from rcalab_common.files import write_text
@@ -62,8 +62,6 @@ def write_page(
         style=charts.style(),
         scripts=[get_plotlyjs(), charts.script()] if drawn else [],
     )
-    try:
+    with saving(path):
         write_text(path, text)
-    except OSError as error:
-        raise OutputError(f"can't write {path}: {error.strerror or error}") from error
     return path

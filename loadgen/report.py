@@ -44,7 +44,7 @@ def describe(result: Result) -> str:
             lines.append(f"no window was marked in {summary['windows']['source']}")
     for each in summary.get("assertions", []):
         observed = each["observed"]
-        seen = "there is no such figure" if observed is None else f"it was {observed}"
+        seen = "there is no such figure" if observed is None else f"it was {_short(observed)}"
         lines.append(f"{each['assertion']}: " + ("held" if each["held"] else f"broken, {seen}"))
     if summary["interrupted"]:
         lines.append("run interrupted: what was scheduled after that counts as not met")
@@ -52,8 +52,8 @@ def describe(result: Result) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _window(window: dict[str, Any]) -> str:
-    during = window["during"]
+def window_words(window: dict[str, Any]) -> str:
+    """Say when a window's trouble was seen, and when it was over."""
     if window["troubled_before"]:
         seen = "the SLO was broken before it"
     elif window["detected"]:
@@ -64,14 +64,23 @@ def _window(window: dict[str, Any]) -> str:
         seen += f", over {window['time_to_recover_s']:.1f} s after its end"
     elif window["recovered"] is not None:
         seen += ", not over by the end"
+    return seen + (", broken again later" if window["relapsed"] else "")
+
+
+def _window(window: dict[str, Any]) -> str:
+    during = window["during"]
     share = during["availability"]
     available = "nothing due" if share is None else f"{share:.1%} available"
     return (
         f"window {window['name']}: {available}, {during['failed']} lost, {during['late']} late "
-        f"of {during['due']}; {seen}"
+        f"of {during['due']}; {window_words(window)}"
     )
 
 
 def _quantiles(values: dict[str, Any], with_failures: bool) -> str:
     unknown = "inf" if with_failures else "-"
     return "".join(f"{unknown if v is None else format(v, '.1f'):>10}" for v in values.values())
+
+
+def _short(observed: float | str) -> str:
+    return observed if isinstance(observed, str) else f"{observed:.4g}"

@@ -13,6 +13,7 @@ from loadgen.audit import Verdict
 from loadgen.errors import OutputError
 from loadgen.records import MEASURED, Record, read_records
 from loadgen.summary import FORMAT, Asked
+from rcalab_common.times import parse_utc
 
 REQUESTS, SUMMARY, EVENTS = "requests.jsonl", "summary.json", "events.jsonl"
 
@@ -73,6 +74,12 @@ class Result:
             warmup=0 if closed else schedule["warmup"],
             duration_s=schedule["duration_s"],
         )
+
+    @property
+    def span_ns(self) -> tuple[int, int]:
+        """Start and end of the measured phase, epoch nanoseconds."""
+        start_ns, end_ns = (parse_utc(self.summary[name]) for name in ("start", "end"))
+        return self.asked.span_ns(start_ns, end_ns, self.summary["schedule"]["duration_s"])
 
     def records(self) -> list[Record]:
         """Read all records.

@@ -6,13 +6,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from loadgen.errors import OutputError
+from loadgen.errors import OutputError, saving
 from loadgen.events import Events
 from loadgen.outputs.timeseries import write_timeseries
 from loadgen.result import EVENTS, SUMMARY, Result
 from loadgen.windows import describe_windows
 from rcalab_common.files import write_json, write_text
-from rcalab_common.times import parse_utc
 
 
 def make_room(folder: Path, *, force: bool) -> None:
@@ -24,12 +23,10 @@ def make_room(folder: Path, *, force: bool) -> None:
         If it holds a finished run and ``force`` is not given, or can't be written.
     """
     check_room(folder, force=force)
-    try:
+    with saving(folder):
         folder.mkdir(parents=True, exist_ok=True)
         for name in (SUMMARY, EVENTS):
             (folder / name).unlink(missing_ok=True)
-    except OSError as error:
-        raise OutputError(f"can't write to {folder}: {error.strerror or error}") from error
 
 
 def check_room(folder: Path, *, force: bool) -> None:
@@ -49,14 +46,12 @@ def write_result(folder: Path, summary: dict[str, Any], seen: Events | None = No
         If the folder can't be written.
     """
     result = Result(summary=summary, folder=folder)
-    try:
+    with saving(folder):
         if seen is not None:
             lines = b"".join(event.line() for event in seen.events)
             write_text(folder / EVENTS, lines.decode())
         write_timeseries(result)
         write_json(result.summary_path, summary)
-    except OSError as error:
-        raise OutputError(f"can't write to {folder}: {error.strerror or error}") from error
     return result
 
 
@@ -68,11 +63,6 @@ def mark(result: Result, events: Events) -> Result:
     OutputError
         If the folder can't be written.
     """
-    summary, asked = result.summary, result.asked
-    span_ns = asked.span_ns(
-        parse_utc(summary["start"]),
-        parse_utc(summary["end"]),
-        summary["schedule"]["duration_s"],
-    )
-    windows = describe_windows(events, result.measured(), asked.slo, span_ns=span_ns)
-    return write_result(result.folder, summary | {"windows": windows}, events)
+    records, slo = result.measured(), result.asked.slo
+    windows = describe_windows(events, records, slo, span_ns=result.span_ns)
+    return write_result(result.folder, result.summary | {"windows": windows}, events)

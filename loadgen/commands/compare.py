@@ -12,6 +12,7 @@ from rich.console import Console
 from loadgen.checks import check_number
 from loadgen.commands.common import EXIT_ASSERTION, EXIT_OK, number
 from loadgen.comparing import CONFIDENCE, RESAMPLES, Row, cautions, compare
+from loadgen.errors import saving
 from loadgen.result import Result
 from rcalab_common.files import write_json
 
@@ -60,19 +61,17 @@ async def _compare(arguments: argparse.Namespace, console: Console) -> int:
     rows = compare(first, second, seed=arguments.seed, resamples=arguments.resamples)
     sys.stdout.write(_table(rows))
     if arguments.json is not None:
-        table = [row.to_dict() for row in rows]
-        write_json(
-            arguments.json,
-            {
-                "before": str(arguments.before),
-                "after": str(arguments.after),
-                "confidence": CONFIDENCE,
-                "seed": arguments.seed,
-                "resamples": arguments.resamples,
-                "cautions": warnings,
-                "figures": table,
-            },
-        )
+        compared = {
+            "before": str(arguments.before),
+            "after": str(arguments.after),
+            "confidence": CONFIDENCE,
+            "seed": arguments.seed,
+            "resamples": arguments.resamples,
+            "cautions": warnings,
+            "figures": [row.to_dict() for row in rows],
+        }
+        with saving(arguments.json):
+            write_json(arguments.json, compared)
     return EXIT_ASSERTION if _too_slow(rows, arguments.worse_than) else EXIT_OK
 
 

@@ -10,6 +10,7 @@ from typing import TextIO
 from loadgen.assertions import NAMES, Assertion, check_all
 from loadgen.audit import Verdict
 from loadgen.commands.common import EXIT_ASSERTION, EXIT_INVALID, EXIT_OK, Add, checked
+from loadgen.errors import saving
 from loadgen.outputs import html, parquet, vllm
 from loadgen.report import describe
 from loadgen.result import Result
@@ -56,7 +57,8 @@ def finish(result: Result, arguments: argparse.Namespace, out: TextIO) -> int:
     if checks:
         # Part of the run's figures: whoever reads them later sees what they were held to.
         result.summary["assertions"] = [each.to_dict() for each in checks]
-        write_json(result.summary_path, result.summary)
+        with saving(result.summary_path):
+            write_json(result.summary_path, result.summary)
     written = [OUTPUTS[kind].write(result) for kind in dict.fromkeys(arguments.write)]
     out.write(describe(result))
     out.writelines(f"{path}\n" for path in written)

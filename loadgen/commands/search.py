@@ -15,7 +15,7 @@ from loadgen.commands.common import EXIT_NOT_FOUND, EXIT_OK, Stop, number, stop_
 from loadgen.commands.profiles import complete, read_api_key
 from loadgen.commands.searching import add_steps, check_page, described, make_stepper
 from loadgen.curves import MAX_RATE_PER_S
-from loadgen.errors import TargetError
+from loadgen.errors import TargetError, saving
 from loadgen.profile import Profile
 from loadgen.search.intervals import CONFIDENCE
 from loadgen.search.ladder import Rung, capacity_per_s, climb
@@ -156,7 +156,8 @@ def _present(
     if arguments.write:
         written.append(folder / "search.html")
         write_search_page(written[-1], described(profile), found, text)
-    write_json(folder / "search.json", found)
+    with saving(folder):
+        write_json(folder / "search.json", found)
     sys.stdout.writelines(f"{path}\n" for path in written)
     return EXIT_OK if found["max_rate_per_s"] is not None else EXIT_NOT_FOUND
 

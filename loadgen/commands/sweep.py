@@ -12,8 +12,8 @@ from rich.console import Console
 
 from loadgen.commands.common import EXIT_OK, Stop, checked, stop_on_signals
 from loadgen.commands.profiles import complete, read_api_key
-from loadgen.commands.searching import add_steps, check_page, described, make_stepper
-from loadgen.errors import ProfileError
+from loadgen.commands.searching import add_steps, check_page, make_stepper
+from loadgen.errors import ProfileError, saving
 from loadgen.search.present import table, write_csv, write_sweep_page
 from loadgen.search.steps import StoppedError
 from loadgen.search.sweep import Grid, sweep
@@ -95,8 +95,10 @@ async def _run(arguments: argparse.Namespace, console: Console, stop: Stop) -> i
     written = [folder / "steps.csv", folder / "sweep.json"]
     if arguments.write:
         written.append(folder / "sweep.html")
-        write_sweep_page(written[-1], described(profile), kind, rows)
-    write_json(folder / "sweep.json", {"format": 1, "profile": profile.to_dict(), "steps": rows})
+        write_sweep_page(written[-1], f"{profile.model} at {profile.base_url}", kind, rows)
+    found = {"format": 1, "profile": profile.to_dict(), "steps": rows}
+    with saving(folder):
+        write_json(folder / "sweep.json", found)
     sys.stdout.writelines(f"{path}\n" for path in written)
     return EXIT_OK
 

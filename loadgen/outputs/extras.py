@@ -19,6 +19,6 @@ def need(*packages: str, extra: str, what: str) -> None:
     missing = [package for package in packages if find_spec(package) is None]
     if missing:
         raise OutputError(
-            f"{what} needs {' and '.join(missing)}, which is not installed: "
+            f"{what} needs {' and '.join(missing)}, not installed here: "
             f"pip install 'rcalab-llm[{extra}]'"
         )

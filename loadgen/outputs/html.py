@@ -8,6 +8,7 @@ from pathlib import Path
 from loadgen import page
 from loadgen.outputs.output import Output
 from loadgen.outputs.run_charts import run_charts
+from loadgen.report import window_words
 from loadgen.result import Result
 
 NAME = "report.html"
@@ -22,11 +23,14 @@ def write(result: Result) -> Path:
     """Write the file into a run's folder."""
     summary = result.summary
     profile = summary["profile"]
+    charts, marks = run_charts(result)
     return page.write_page(
         result.folder / NAME,
         f"{profile['model']} · {summary['start'][:19]}Z",
         "report.html.j2",
-        run_charts(result),
+        charts,
+        marks=marks,
+        window_words=window_words,
         summary=summary,
         profile=profile,
         load=_load(result),

@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from loadgen.errors import OutputError
+from loadgen.errors import saving
 from loadgen.outputs.extras import need
 from loadgen.outputs.output import Output
 from loadgen.records import Record, read_records
@@ -44,20 +44,17 @@ def write(result: Result) -> Path:
     schema = pa.schema([pa.field(name, *_type(name, pa)) for name in names])
     path = result.folder / NAME
     records = read_records(result.requests_path)
-    try:
-        with (
-            whole_file(path) as temporary,
-            parquet.ParquetWriter(temporary, schema, compression="zstd") as writer,
-        ):
-            while chunk := list(islice(records, _ROWS)):
-                columns = [[getattr(record, name) for record in chunk] for name in names]
-                arrays = [
-                    pa.array(column, field.type)
-                    for column, field in zip(columns, schema, strict=True)
-                ]
-                writer.write_batch(pa.record_batch(arrays, schema=schema))
-    except OSError as error:
-        raise OutputError(f"can't write {path}: {error.strerror or error}") from error
+    with (
+        saving(path),
+        whole_file(path) as temporary,
+        parquet.ParquetWriter(temporary, schema, compression="zstd") as writer,
+    ):
+        while chunk := list(islice(records, _ROWS)):
+            columns = [[getattr(record, name) for record in chunk] for name in names]
+            arrays = [
+                pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)
+            ]
+            writer.write_batch(pa.record_batch(arrays, schema=schema))
     return path
 
 

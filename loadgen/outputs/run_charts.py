@@ -19,12 +19,12 @@ _DRAWN_REQUESTS = 4000
 _NS = 1_000_000_000
 
 
-def run_charts(result: Result) -> list[Chart]:
-    """Return the charts of a run: TTFT, requests, requests in flight, output tokens."""
+def run_charts(result: Result) -> tuple[list[Chart], list[tuple[str, str]]]:
+    """Return the charts of a run, and what is marked on all of them, as CSS class and text."""
     records = result.records()
     rows = seconds_of(result, records)
     board = _Board(result, rows)
-    return [
+    charts = [
         board.ttft(records),
         board.requests(records),
         board.plain(
@@ -42,6 +42,7 @@ def run_charts(result: Result) -> list[Chart]:
             "1/s",
         ),
     ]
+    return charts, board.marks
 
 
 class _Board:
@@ -53,16 +54,16 @@ class _Board:
         self._slo = result.asked.slo
         self._start_ns = parse_utc(summary["start"])
         self._length = float(len(rows))
-        self._marks: list[dict[str, Any]] = []
-        self._keys: list[tuple[str, str]] = []
+        self._shapes: list[dict[str, Any]] = []
+        self.marks: list[tuple[str, str]] = []
         for name, since, until in windows_of(summary, self._start_ns, self._length):
-            self._marks.append(band(since, until))
-            self._keys.append(("band", f"{name}, {seconds(since)} to {seconds(until)}"))
+            self._shapes.append(band(since, until))
+            self.marks.append(("band", f"{name}, {seconds(since)} to {seconds(until)}"))
         breach = summary["slo"]["first_breach"]
         if breach is not None:
             at = (parse_utc(breach["time"]) - self._start_ns) / _NS
-            self._marks.append(moment(at))
-            self._keys.append(("alert", f"first SLO breach, {seconds(at)}"))
+            self._shapes.append(moment(at))
+            self.marks.append(("alert", f"first SLO breach, {seconds(at)}"))
         # The middle of a second stands for it.
         self._middle = [row.elapsed_s + 0.5 for row in rows]
 
@@ -137,9 +138,9 @@ class _Board:
             title=title,
             subtitle=said,
             summary=f"{title} over the run: {said}.",
-            keys=(*keys, *self._keys),
+            keys=tuple(keys),
             figure=figure(
-                data, unit, height=height, x_range=(0.0, self._length), marks=self._marks
+                data, unit, height=height, x_range=(0.0, self._length), marks=self._shapes
             ),
         )
 

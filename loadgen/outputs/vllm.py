@@ -15,6 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from loadgen.errors import saving
 from loadgen.outputs.output import Output
 from loadgen.records import Record
 from loadgen.result import Result
@@ -33,7 +34,8 @@ def check() -> None:
 def write(result: Result) -> Path:
     """Write the file into a run's folder."""
     path = result.folder / NAME
-    write_json(path, vllm_figures(result))
+    with saving(path):
+        write_json(path, vllm_figures(result))
     return path
 
 

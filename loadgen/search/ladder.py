@@ -18,7 +18,6 @@ from loadgen.result import Result
 from loadgen.search.intervals import Share
 from loadgen.search.steps import Step, Stepper
 from loadgen.workload import ClosedLoop
-from rcalab_common.times import parse_utc
 
 LITTLE_OFF = 0.1
 """How far from one the ratio of Little's law may be."""
@@ -61,7 +60,7 @@ class Rung:
     @property
     def success_per_s(self) -> float:
         """Throughput: what succeeded."""
-        return float(self.step.result.summary["rates_per_s"]["success"])
+        return self.step.success_per_s
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as JSON has it."""
@@ -137,11 +136,7 @@ def _rung(users: int, step: Step, think_s: float) -> Rung:
 
 def _flow(result: Result) -> tuple[float, float]:
     """Return the rate at which requests ended in the measured phase, and their mean time."""
-    start_ns, end_ns = result.asked.span_ns(
-        parse_utc(result.summary["start"]),
-        parse_utc(result.summary["end"]),
-        result.summary["schedule"]["duration_s"],
-    )
+    start_ns, end_ns = result.span_ns
     # Those that the warm-up began end in it too: by Little's law, they are as good.
     times = [
         (record.end_ns - record.scheduled_ns) / 1e9

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from loadgen import page
+from loadgen.errors import saving
 from rcalab_common.charts import Chart, figure, level, line
 from rcalab_common.files import whole_file
 from rcalab_common.words import number, quantity
@@ -40,7 +41,11 @@ def table(rows: Sequence[Row], columns: Mapping[str, str]) -> str:
 
 def write_csv(path: Path, rows: Sequence[Row], columns: Sequence[str]) -> None:
     """Write the same rows for other programs, infinite quantiles as ``inf``."""
-    with whole_file(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+    with (
+        saving(path),
+        whole_file(path) as temporary,
+        temporary.open("w", encoding="utf-8", newline="") as file,
+    ):
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
         for row in rows:
@@ -60,7 +65,7 @@ def write_search_page(path: Path, title: str, found: Row, text: str) -> None:
             [_line("succeeded", users, [rung["success_per_s"] for rung in ladder], 0)],
             unit="1/s",
             x=users,
-            suffix=" users",
+            suffix="",
         ),
         _chart(
             "attainment",
@@ -88,7 +93,7 @@ def write_sweep_page(path: Path, title: str, kind: str, rows: Sequence[Row]) -> 
     """Write the page of a sweep: a chart for each figure, a line for each pair of lengths."""
     done = [row for row in rows if row["step"] is not None]
     pairs = list(dict.fromkeys((row["prompt_tokens"], row["output_tokens"]) for row in done))
-    suffix = "/s" if kind == "rate_per_s" else " users"
+    suffix = "/s" if kind == "rate_per_s" else ""
     charts = []
     for name, heading, unit, factor in (
         ("success_per_s", "Throughput", "1/s", 1),

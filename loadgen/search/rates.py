@@ -59,7 +59,7 @@ class Probe:
             "interval": [low, high],
             "verdict": self.verdict(target),
             "stopped": next((step.stopped for step in self.steps if step.stopped), None),
-            "success_per_s": first["rates_per_s"]["success"],
+            "success_per_s": self.steps[0].success_per_s,
             "response_ttft_ms": first["with_failures"]["response_ttft_ms"],
             "audit": first["audit"]["verdict"],
         }

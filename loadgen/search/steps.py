@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from loadgen.errors import LoadgenError, OutputError
+from loadgen.errors import LoadgenError, OutputError, saving
 from loadgen.profile import Profile
 from loadgen.progress import PlainProgress
 from loadgen.result import SUMMARY, Result
@@ -46,6 +46,13 @@ class Step:
     name: str
     result: Result
     stopped: str | None
+
+    @property
+    def success_per_s(self) -> float:
+        """Requests that succeeded, by the time that the step lasted."""
+        summary = self.result.summary
+        start_ns, end_ns = self.result.span_ns
+        return float(summary["requests"]["success"]) / max(1e-9, (end_ns - start_ns) / 1e9)
 
 
 @dataclass(slots=True)
@@ -108,7 +115,8 @@ class Stepper:
         return Step(name, result, stopped)
 
     async def _run(self, name: str, folder: Path, profile: Profile) -> Step:
-        (folder / STEP).unlink(missing_ok=True)
+        with saving(folder / STEP):
+            (folder / STEP).unlink(missing_ok=True)
         stop = asyncio.Event()
         passing_on = asyncio.create_task(_pass_on(self.stop, stop))
         watch = SaturationWatch(
@@ -126,7 +134,8 @@ class Stepper:
                 "what is done"
             )
         stopped = OVER_SATURATED if watch.saturated else None
-        write_json(folder / STEP, {"stopped": stopped})
+        with saving(folder / STEP):
+            write_json(folder / STEP, {"stopped": stopped})
         return Step(name, result, stopped)
 
 
@@ -135,7 +144,7 @@ def _line(step: Step) -> str:
     ttft = summary["with_failures"]["response_ttft_ms"]
     p50, p95 = ("inf" if ttft[name] is None else f"{ttft[name]:.0f}" for name in ("p50", "p95"))
     return (
-        f"{step.name}: {summary['rates_per_s']['success']:.4g}/s succeeded, TTFT p50 {p50} ms, p95 "
+        f"{step.name}: {step.success_per_s:.4g}/s succeeded, TTFT p50 {p50} ms, p95 "
         f"{p95} ms, SLO met by {summary['slo']['attainment']:.1%}"
         + (f" ({step.stopped})" if step.stopped else "")
     )

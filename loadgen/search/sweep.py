@@ -46,7 +46,7 @@ class Point:
         return where | {
             "step": self.step.name,
             "stopped": self.step.stopped,
-            "success_per_s": summary["rates_per_s"]["success"],
+            "success_per_s": self.step.success_per_s,
             "output_tokens_per_s": summary["rates_per_s"]["output_tokens"],
             "attainment": summary["slo"]["attainment"],
             "goodput_per_s": summary["slo"]["goodput_per_s"],
