@@ -25,6 +25,10 @@ _FOLDS = {"sum": (np.add, 0.0), "min": (np.minimum, np.inf), "max": (np.maximum,
 """Aggregate to its function and what it gives for nothing."""
 
 
+PARTS = ("series", "sum", "count", "buckets")
+"""Lists of names that a metric's source may have."""
+
+
 @dataclass(frozen=True)
 class Derived:
     """Derived series: ``matrix`` has the shape (steps, series); NaN where nothing is known."""
@@ -32,8 +36,8 @@ class Derived:
     keys: tuple[tuple[str, str], ...]
     """(component, metric) of each column."""
     matrix: Floats
-    used: Mapping[str, tuple[str, ...]]
-    """Metric to the names of the series that it was made from."""
+    used: Mapping[str, Mapping[str, list[str]]]
+    """Metric to the names of the series that each part of it was made from."""
 
 
 def increase(
@@ -85,6 +89,42 @@ def latest(times_ns: Ints, values: Floats, grid_ns: Ints, window_ns: int) -> Flo
     return np.where(fresh, values[current], np.nan)
 
 
+def bucket_quantile(bounds: Floats, counts: Floats, quantile: float) -> Floats:
+    """Return a quantile of cumulative histogram buckets, linear within its bucket.
+
+    As PromQL's ``histogram_quantile``: the first bucket begins at 0, and beyond the last finite
+    bound nothing is known, so that bound is returned.
+
+    Parameters
+    ----------
+    bounds
+        Shape (buckets,): upper bounds, ascending, the last one infinite.
+    counts
+        Shape (buckets, steps): how many were at or below each bound; NaN where unknown.
+    quantile
+        Between 0 and 1.
+
+    Returns
+    -------
+    Floats
+        Shape (steps,); NaN where nothing was counted.
+    """
+    # Buckets are scraped one after the other: noise may make a larger one smaller.
+    counts = np.maximum.accumulate(np.nan_to_num(counts), axis=0)
+    total = counts[-1]
+    if bounds.size < 2 or np.isfinite(bounds[-1]):
+        return np.full(total.shape, np.nan)
+    wanted = quantile * total
+    place = np.minimum((counts < wanted).sum(axis=0), bounds.size - 2)
+    steps = np.arange(total.size)
+    below = np.where(place > 0, counts[np.maximum(place - 1, 0), steps], 0.0)
+    lower = np.where(place > 0, bounds[np.maximum(place - 1, 0)], 0.0)
+    within = counts[place, steps] - below
+    share = np.divide(wanted - below, within, out=np.ones_like(wanted), where=within > 0)
+    value = lower + (bounds[place] - lower) * np.clip(share, 0.0, 1.0)
+    return np.where(total > 0, value, np.nan)
+
+
 def derive(
     samples: Samples,
     vocabulary: Mapping[str, Mapping[str, Any]],
@@ -112,7 +152,7 @@ def derive(
     """
     deriver = _Deriver(samples, grid_ns, round(window_s * NS))
     columns: dict[tuple[str, str], Floats] = {}
-    used: dict[str, tuple[str, ...]] = {}
+    used: dict[str, Mapping[str, list[str]]] = {}
     for name, entry in vocabulary.items():
         if "records" in entry["source"]:
             continue
@@ -130,27 +170,42 @@ def derive(
 
 
 def select(
-    samples: Samples, entry: Mapping[str, Any], names: Sequence[str]
-) -> tuple[str | None, dict[str, list[int]]]:
-    """Find the series of a metric: the first of ``names`` that any component has.
+    samples: Samples, entry: Mapping[str, Any], part: str
+) -> tuple[list[str], dict[str, list[int]]]:
+    """Find the series of one part of a metric: of each component the first alias that it has.
+
+    Parameters
+    ----------
+    samples
+        Where to look.
+    entry
+        The metric's entry in the vocabulary.
+    part
+        Which of its lists of names: ``series``, ``sum``, ``count`` or ``buckets``.
 
     Returns
     -------
-    name, by_component
-        The name that was found (None if none) and the indices of its series by component.
+    names, by_component
+        The names that were found, and the indices of the series by component.
     """
-    job = entry["source"].get("job")
-    for name in names:
-        by_component: defaultdict[str, list[int]] = defaultdict(list)
-        for index in (i for i, each in enumerate(samples.names) if each == name):
-            component = samples.component(index)
+    source = entry["source"]
+    job, wanted = source.get("job"), source.get("with", {})
+    found: list[str] = []
+    by_component: dict[str, list[int]] = {}
+    for name in source[part]:
+        mine: defaultdict[str, list[int]] = defaultdict(list)
+        for index in samples.by_name.get(name, ()):
+            component, labels = samples.component(index), samples.labels[index]
             if component is None or component.split("/", 1)[0] not in entry["components"]:
                 continue
-            if job is None or samples.labels[index].get("job") == job:
-                by_component[component].append(index)
-        if by_component:
-            return name, dict(by_component)
-    return None, {}
+            if job is not None and labels.get("job") != job:
+                continue
+            if all(labels.get(key) in values for key, values in wanted.items()):
+                mine[component].append(index)
+        new = mine.keys() - by_component.keys()
+        by_component |= {component: mine[component] for component in new}
+        found += [name] if new else []
+    return found, by_component
 
 
 class _Deriver:
@@ -158,22 +213,35 @@ class _Deriver:
         self._samples, self._grid, self._window = samples, grid_ns, window_ns
         self._scrapes = _scrapes(samples)
 
-    def metric(self, entry: Mapping[str, Any]) -> tuple[tuple[str, ...], dict[str, Floats]]:
+    def metric(self, entry: Mapping[str, Any]) -> tuple[Mapping[str, list[str]], dict[str, Floats]]:
         source = entry["source"]
+        parts = [part for part in PARTS if part in source]
+        found = {part: select(self._samples, entry, part) for part in parts}
+        names = {part: each for part, (each, _) in found.items()}
+        scale, aggregate = source.get("scale", {}), source.get("aggregate", "sum")
+        first = found[parts[0]][1]
         if entry["kind"] == "mean":
-            parts = [select(self._samples, entry, source[side]) for side in ("sum", "count")]
-            names = tuple(name for name, _ in parts if name is not None)
-            tops, bottoms = (by_component for _, by_component in parts)
-            without = source.get("without", {})
+            tops, bottoms, without = first, found["count"][1], source.get("without", {})
             return names, {
-                component: self._ratio(self._kept(tops[component], without), bottoms[component])
+                component: self._ratio(
+                    self._kept(tops[component], without), bottoms[component], scale
+                )
                 for component in tops.keys() & bottoms.keys()
             }
-        name, by_component = select(self._samples, entry, source["series"])
+        if entry["kind"] == "quantile":
+            return names, {
+                component: self._quantile(indices, source["quantile"], scale)
+                for component, indices in first.items()
+            }
         make = self._rate if entry["kind"] == "rate" else self._gauge
-        return () if name is None else (name,), {
-            component: make(indices, source.get("aggregate", "sum"))
-            for component, indices in by_component.items()
+        kept = {
+            component: self._kept(indices, source.get("without", {}))
+            for component, indices in first.items()
+        }
+        return names, {
+            component: make(indices, aggregate, scale)
+            for component, indices in kept.items()
+            if indices
         }
 
     def _kept(self, indices: Iterable[int], without: Mapping[str, Sequence[str]]) -> list[int]:
@@ -184,23 +252,49 @@ class _Deriver:
             if all(labels[index].get(key) not in values for key, values in without.items())
         ]
 
-    def _gauge(self, indices: Sequence[int], aggregate: str) -> Floats:
-        rows = [latest(*self._samples.series(index), self._grid, self._window) for index in indices]
+    def _gauge(self, indices: Sequence[int], aggregate: str, scale: Mapping[str, float]) -> Floats:
+        rows = [
+            latest(*self._samples.series(index), self._grid, self._window)
+            * self._factor(index, scale)
+            for index in indices
+        ]
         return _fold(np.array(rows), aggregate)
 
-    def _rate(self, indices: Sequence[int], aggregate: str) -> Floats:
+    def _rate(self, indices: Sequence[int], aggregate: str, scale: Mapping[str, float]) -> Floats:
         rows = []
         for index in indices:
             total, seconds = self._increase(index)
-            rows.append(total / seconds)
+            rows.append(total / seconds * self._factor(index, scale))
         return _fold(np.array(rows), aggregate)
 
-    def _ratio(self, tops: Sequence[int], bottoms: Sequence[int]) -> Floats:
+    def _ratio(
+        self, tops: Sequence[int], bottoms: Sequence[int], scale: Mapping[str, float]
+    ) -> Floats:
         top, bottom = (
-            _fold(np.array([self._increase(index)[0] for index in indices]), "sum")
+            _fold(
+                np.array(
+                    [self._increase(index)[0] * self._factor(index, scale) for index in indices]
+                ),
+                "sum",
+            )
             for indices in (tops, bottoms)
         )
         return np.divide(top, bottom, out=np.full_like(top, np.nan), where=bottom > 0)
+
+    def _quantile(
+        self, indices: Sequence[int], quantile: float, scale: Mapping[str, float]
+    ) -> Floats:
+        """Return a quantile of what fell into a histogram's buckets within the window."""
+        by_bound: defaultdict[float, list[Floats]] = defaultdict(list)
+        for index in indices:
+            bound = float(self._samples.labels[index]["le"])
+            by_bound[bound * self._factor(index, scale)].append(self._increase(index)[0])
+        bounds = sorted(by_bound)
+        counts = np.array([_fold(np.array(by_bound[bound]), "sum") for bound in bounds])
+        return bucket_quantile(np.array(bounds), counts, quantile)
+
+    def _factor(self, index: int, scale: Mapping[str, float]) -> float:
+        return scale.get(self._samples.names[index], 1.0)
 
     def _increase(self, index: int) -> tuple[Floats, Floats]:
         times_ns, values = self._samples.series(index)

@@ -22,7 +22,7 @@ from rca_engine.model import NS, CaseInfo, Component, Edge, GroundTruth, Topolog
 from rca_engine.schemas.tables import TABLES
 from rca_engine.telemetry.client import CLIENT, alert, client_metrics
 from rca_engine.telemetry.completeness import completeness
-from rca_engine.telemetry.derive import RATE_WINDOW_S, Derived, derive
+from rca_engine.telemetry.derive import PARTS, RATE_WINDOW_S, Derived, derive
 from rca_engine.telemetry.logs import Logs, LogSource, read_logs
 from rca_engine.telemetry.prometheus import Fetched, Selection, fetch
 from rca_engine.telemetry.samples import Floats, Ints, Samples
@@ -140,13 +140,24 @@ def harvest(plan: Harvest) -> Path:
     TelemetryError
         If a source can't be reached or has nothing for a required metric.
     """
-    vocabulary = schemas.load("metrics")["metrics"]
+    metrics = vocabulary(plan.platform)["metrics"]
     pods = _read_pods(plan.pods_file)
     requests = requests_table(plan.run_dir / "load" / "requests.jsonl")
     window = plan.window or _load_window(requests)
-    fetched = _fetch(plan, vocabulary, window)
+    fetched = _fetch(plan, metrics, window)
     build(plan, window, pods, fetched, read_logs(plan.logs, window), requests)
     return plan.run_dir
+
+
+def vocabulary(platform: str) -> dict[str, Any]:
+    """Return the vocabulary of metrics, without what only another platform has."""
+    words = schemas.load("metrics")
+    metrics = {
+        name: entry
+        for name, entry in words["metrics"].items()
+        if entry.get("platform", platform) == platform
+    }
+    return {**words, "metrics": metrics}
 
 
 def build(
@@ -167,21 +178,22 @@ def build(
     TelemetryError
         If a required metric has no samples.
     """
-    vocabulary = schemas.load("metrics")
+    words = vocabulary(plan.platform)
     truth = read_truth(plan.run_dir / "ground_truth.json")
     topology = extras.topology or _topology(pods["pods"], fetched.samples)
     coverage = completeness(
         fetched.samples,
-        vocabulary["metrics"],
+        words["metrics"],
         topology,
         window,
         interval_s=plan.scrape_interval_s,
         isolation=pods["isolation"],
         engine=plan.engine,
+        platform=plan.platform,
         truth=truth,
     )
     grid_ns = np.arange(window.start_ns, window.end_ns + 1, round(plan.step_s * NS), dtype=np.int64)
-    derived = derive(fetched.samples, vocabulary["metrics"], grid_ns)
+    derived = derive(fetched.samples, words["metrics"], grid_ns)
     client = client_metrics(requests, plan.slo, grid_ns)
     with CaseWriter(plan.run_dir) as writer:
         samples, series = fetched.samples.tables()
@@ -195,7 +207,7 @@ def build(
         writer.write(
             _info(plan, window, requests, truth),
             topology,
-            {**vocabulary, "metrics": _used(vocabulary["metrics"], derived)},
+            {**words, "metrics": _used(words["metrics"], derived)},
             {"sources": _sources(fetched, logs, requests), "completeness": coverage},
         )
 
@@ -260,7 +272,7 @@ def _fetch(plan: Harvest, metrics: Mapping[str, Mapping[str, Any]], window: Wind
     names: defaultdict[str | None, set[str]] = defaultdict(set)
     for entry in metrics.values():
         source = entry["source"]
-        for part in ("series", "sum", "count"):
+        for part in PARTS:
             names[source.get("job")].update(source.get(part, ()))
     selections = [
         Selection(job, tuple(sorted(wanted)))
@@ -320,9 +332,7 @@ def _used(metrics: Mapping[str, dict[str, Any]], derived: Derived) -> dict[str, 
         if "records" in source:
             used[name] = entry
         elif name in derived.used:
-            parts = [part for part in ("series", "sum", "count") if part in source]
-            made_from = {part: [each] for part, each in zip(parts, derived.used[name], strict=True)}
-            used[name] = {**entry, "source": {**source, **made_from}}
+            used[name] = {**entry, "source": {**source, **derived.used[name]}}
     return used
 
 
