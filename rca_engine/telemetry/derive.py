@@ -21,6 +21,15 @@ from rca_engine.telemetry.samples import Floats, Ints, Samples
 RATE_WINDOW_S = 5.0
 """Seconds over which rates are taken, and for which a gauge's last sample counts as current."""
 
+_SCRAPES = 2.5
+"""Scrapes that a rate must see for an increase between two of them, one of them late."""
+
+
+def rate_window_s(scrape_interval_s: float) -> float:
+    """Return the seconds over which rates are taken of what is scraped at an interval."""
+    return max(RATE_WINDOW_S, _SCRAPES * scrape_interval_s)
+
+
 _FOLDS = {"sum": (np.add, 0.0), "min": (np.minimum, np.inf), "max": (np.maximum, -np.inf)}
 """Aggregate to its function and what it gives for nothing."""
 

@@ -20,7 +20,7 @@ from typing import Any, Self, TypeVar
 import orjson
 import requests
 from requests.adapters import HTTPAdapter
-from urllib3.exceptions import MaxRetryError
+from urllib3.exceptions import HTTPError, MaxRetryError
 from urllib3.util.retry import Retry
 
 from rca_engine.errors import TelemetryError
@@ -146,11 +146,14 @@ class Connection:
     source: str
     """What the server is, for messages: ``Loki``."""
     asked: list[dict[str, Any]] = field(default_factory=list)
-    session: requests.Session = field(default_factory=lambda: _Session())
+    session: requests.Session = field(init=False)
 
     def __post_init__(self) -> None:
         self.url = self.endpoint.url.rstrip("/")
         self._mine = threading.local()
+        session = _Session()
+        session.deadline = self.deadline
+        self.session = session
         self.retry = _Retry(
             total=_ATTEMPTS - 1,
             backoff_factor=0.3,
@@ -252,11 +255,12 @@ class Connection:
         """Read the body before the deadline, and note the request."""
         pieces = []
         try:
-            for piece in response.iter_content(_PIECE):
+            # What has come, however little: to wait for a full piece is to wait for who drips.
+            while piece := response.raw.read1(_PIECE, decode_content=True):
                 pieces.append(piece)
                 if self.deadline.left_s <= 0:
-                    raise requests.Timeout("the deadline passed while the answer came")
-        except requests.RequestException as error:
+                    raise _BodyLostError("the deadline passed while the answer came")
+        except (HTTPError, OSError) as error:
             raise _BodyLostError(error) from error
         # What `response.content` returns from now on.
         response._content = b"".join(pieces)
@@ -277,13 +281,14 @@ class _BodyLostError(requests.RequestException):
 class _Session(requests.Session):
     """Asks again where an answer broke off."""
 
+    deadline = Deadline(float("inf"))
+
     def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
         for attempt in range(1, _ATTEMPTS + 1):
             try:
                 return super().send(request, **options)
             except _BodyLostError as error:
-                late = isinstance(error.__cause__, requests.Timeout)
-                if attempt == _ATTEMPTS or late:
+                if attempt == _ATTEMPTS or self.deadline.left_s <= 0:
                     raise
                 _log.info("asking again: %s", error)
         raise AssertionError("the last attempt returns or raises")

@@ -7,7 +7,7 @@ A name is looked up, never taken apart: a pod is what the Kubernetes API, or a r
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -18,6 +18,7 @@ SERVICE = "service/llm"
 _FIELD = re.compile(r"\{([^{}]+)\}")
 _OF_POD = ("kube_pod_", "container_")
 """Series of the control plane that speak of one pod; its others speak of the service."""
+_OF_MACHINES = ("node", "dcgm", "cilium")
 _POD_LABELS = ("exported_pod", "pod", "k8s_pod_name", "k8s.pod.name")
 _NODE_LABELS = ("node", "nodename", "kubernetes_node", "k8s.node.name", "hostname", "Hostname")
 """First the label of the thing spoken of, then that of the target; DCGM's changed its case."""
@@ -94,8 +95,8 @@ class Relabeller:
 
     def __init__(self, placement: Placement) -> None:
         self._placement = placement
-        self.unplaced: Counter[str] = Counter()
-        """What the series that belong to no component say of themselves, and how many."""
+        self._placed: set[str] = set()
+        self._unplaced: defaultdict[str, Counter[str]] = defaultdict(Counter)
 
     def __call__(self, job: str | None, name: str, labels: Labels) -> Labels | None:
         """Return a series' labels; None leaves it out."""
@@ -103,12 +104,28 @@ class Relabeller:
         if component is None:
             # Every target of the cluster has `up`: most are not the lab's.
             if job is not None:
-                self.unplaced[f"{job}: {labels.get('pod') or labels.get('instance') or name}"] += 1
+                told = labels.get("pod") or labels.get("instance") or name
+                self._unplaced[job][f"{job}: {told}"] += 1
             return None
+        self._placed.add(job or "")
         kept = {**labels, "component": component}
         if job is not None:
             kept |= {"job": job, "scrape_job": labels.get("job", "")}
         return kept
+
+    def strangers(self) -> Counter[str]:
+        """Return what the series that belong to no component say of themselves, and how many.
+
+        A cluster has machines without the lab: they count only where no machine was known.
+        """
+        return sum(
+            (
+                counts
+                for job, counts in self._unplaced.items()
+                if job not in _OF_MACHINES or job not in self._placed
+            ),
+            Counter(),
+        )
 
     def _component(self, job: str | None, name: str, labels: Labels) -> str | None:
         placement = self._placement

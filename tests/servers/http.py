@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -33,6 +35,8 @@ class Reply:
     cut: int | None = None
     wait: threading.Event | None = None
     """Held back until it is set."""
+    drip_s: float = 0.0
+    """Pause after each byte of the body."""
 
 
 def as_json(document: Any, status: int = 200) -> Reply:
@@ -76,8 +80,17 @@ def serve(answer: Answer) -> Iterator[str]:
             for name, value in reply.headers.items():
                 self.send_header(name, value)
             self.end_headers()
-            self.wfile.write(reply.body[: reply.cut])
+            if reply.drip_s:
+                self._drip(reply)
+            else:
+                self.wfile.write(reply.body[: reply.cut])
             self.close_connection = reply.cut is not None
+
+        def _drip(self, reply: Reply) -> None:
+            with contextlib.suppress(OSError):  # the client need not wait for the end
+                for byte in reply.body:
+                    self.wfile.write(bytes([byte]))
+                    time.sleep(reply.drip_s)
 
         do_GET = do_POST = _reply  # noqa: N815
 
