@@ -60,6 +60,27 @@ def test_warnings_of_the_server_are_kept():
     assert fetched.warnings == ("truncated", "not a counter")
 
 
+@pytest.mark.parametrize("separators", [(",", ":"), (", ", ": ")])
+def test_answers_are_read_with_and_without_blanks(separators):
+    strange = {"__name__": "b", "note": '"values":[[1,"2"]]', "é": "]]"}
+    values = [[1001.5, "NaN"], [1002, "+Inf"], [1003.123, "-1.5e-3"], [1004, "12345678.123456789"]]
+    more = {"metric": {"__name__": "a_total"}, "values": [[1001, "1"]]}
+    result = [{"metric": strange, "values": values}, more]
+    document = {"status": "success", "data": {"resultType": "matrix", "result": result}}
+    samples = get(lambda _: (200, json.dumps(document, separators=separators).encode())).samples
+    times, readings = samples.series(1)
+    assert (times // 1_000_000).tolist() == [1001_500, 1002_000, 1003_123, 1004_000]
+    np.testing.assert_array_equal(readings, [np.nan, np.inf, -1.5e-3, 12345678.123456789])
+    assert samples.labels[1] == {"note": '"values":[[1,"2"]]', "é": "]]"}
+    assert samples.series(0)[1].tolist() == [1.0]
+
+
+def test_samples_that_are_no_numbers_are_no_answer():
+    body = b'{"data":{"result":[{"metric":{"__name__":"b"},"values":[[1001,"1"],[1002,"x"]]}]}}'
+    with pytest.raises(TelemetryError, match="not an answer of Prometheus"):
+        get(lambda _: (200, body), end=1010)
+
+
 def test_native_histograms_are_told_by_name():
     body = json.loads(matrix((1001.0, "1")))
     body["data"]["result"][0]["histograms"] = [[1002.0, {"count": "3"}]]
