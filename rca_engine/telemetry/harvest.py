@@ -154,14 +154,15 @@ def harvest(plan: Harvest, progress: Progress = silent) -> Path:
         If a source can't be reached or has nothing for a required metric.
     """
     gather = _from_host if plan.cluster is None else _from_cluster
-    gather(plan, requests_table(plan.run_dir / "load" / "requests.jsonl"), progress)
+    gather(plan, progress)
     return plan.run_dir
 
 
-def _from_host(plan: Harvest, requests: pd.DataFrame, progress: Progress) -> None:
+def _from_host(plan: Harvest, progress: Progress) -> None:
     if plan.pods_file is None or not plan.prometheus_url:
         raise CaseError("say where the lab is: its Prometheus and its pods.json, or its settings")
     pods = host.read_pods(plan.pods_file)
+    requests = _requests(plan)
     window = plan.window or _load_window(requests)
     fetched = host.fetch_samples(
         plan.prometheus_url,
@@ -174,7 +175,7 @@ def _from_host(plan: Harvest, requests: pd.DataFrame, progress: Progress) -> Non
     build(plan, window, pods, fetched, read_logs(plan.logs, window), requests)
 
 
-def _from_cluster(plan: Harvest, requests: pd.DataFrame, progress: Progress) -> None:
+def _from_cluster(plan: Harvest, progress: Progress) -> None:
     settings = plan.cluster
     if settings is None:
         raise CaseError("no settings of a cluster")
@@ -186,6 +187,7 @@ def _from_cluster(plan: Harvest, requests: pd.DataFrame, progress: Progress) -> 
         step_s=settings.step_s,
         scrape_interval_s=settings.scrape_interval_s,
     )
+    requests = _requests(plan)
     window = plan.window or _load_window(requests)
     found = cluster.gather(settings, vocabulary(plan.platform)["metrics"], window, progress)
     rows: defaultdict[str, list[tuple[Any, ...]]] = defaultdict(list)
@@ -288,6 +290,10 @@ def _metrics_table(
         "metric": [keys[index][1] for index in series],
         "value": values[steps, series],
     }
+
+
+def _requests(plan: Harvest) -> pd.DataFrame:
+    return requests_table(plan.run_dir / "load" / "requests.jsonl")
 
 
 def requests_table(path: Path) -> pd.DataFrame:
