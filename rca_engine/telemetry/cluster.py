@@ -12,7 +12,7 @@ from typing import Any
 from rca_engine.model import NS, Component, Edge, Topology, Window
 from rca_engine.telemetry import deepflow, kubernetes_events, loki, tempo
 from rca_engine.telemetry.derive import PARTS, rate_window_s
-from rca_engine.telemetry.http import Connection, Progress, silent
+from rca_engine.telemetry.http import Connection, Deadline, Progress, silent
 from rca_engine.telemetry.kubernetes_api import Lister, connect
 from rca_engine.telemetry.kubernetes_topology import Lab, read_lab, with_service
 from rca_engine.telemetry.placement import Placement, Relabeller, component_of
@@ -57,17 +57,18 @@ def gather(
     Raises
     ------
     TelemetryError
-        If a source can't be reached, refuses, or its deadline passes.
+        If a source can't be reached, refuses, or the deadline of all of them passes.
     """
+    deadline = Deadline(cluster.deadline_s)
     with contextlib.ExitStack() as stack:
         api = None
         if cluster.kubernetes is not None:
-            api = stack.enter_context(connect(cluster.kubernetes, cluster.deadline_s))
+            api = stack.enter_context(connect(cluster.kubernetes, deadline))
         lab = _lab(cluster, api)
         progress("Prometheus: which pods there were")
-        placement = _learned(cluster, lab.placement, window).with_rules(cluster.rules)
-        fetched = _samples(cluster, placement, metrics, window, progress)
-        gathered = dict(_others(cluster, placement, window, progress, api))
+        placement = _learned(cluster, lab.placement, window, deadline).with_rules(cluster.rules)
+        fetched = _samples(cluster, placement, metrics, window, deadline, progress)
+        gathered = dict(_others(cluster, placement, window, deadline, progress, api))
     if api is not None and not (cluster.kubernetes and cluster.kubernetes.events):
         gathered["kubernetes"] = Gathered("events", (), tuple(api.asked))
     if lab.warnings:
@@ -100,7 +101,9 @@ def _lab(cluster: Cluster, api: Connection | None) -> Lab:
     return read_lab(cluster.kubernetes, Lister(api))
 
 
-def _learned(cluster: Cluster, placement: Placement, window: Window) -> Placement:
+def _learned(
+    cluster: Cluster, placement: Placement, window: Window, deadline: Deadline
+) -> Placement:
     """Return the placement with the pods that were relabelled when they were scraped.
 
     The API knows only pods that are there now; what a scrape said of one that a fault killed
@@ -111,7 +114,7 @@ def _learned(cluster: Cluster, placement: Placement, window: Window) -> Placemen
         cluster.prometheus,
         [Selection(None, ("up",), matchers)],
         window,
-        deadline_s=cluster.deadline_s,
+        deadline_s=deadline.left_s,
     )
     pods = {
         labels["pod"]: labels["component"]
@@ -126,17 +129,19 @@ def _samples(
     placement: Placement,
     metrics: Mapping[str, Mapping[str, Any]],
     window: Window,
+    deadline: Deadline,
     progress: Progress,
 ) -> Fetched:
     relabel = Relabeller(placement)
     # Rates at the window's start need what was scraped before it.
-    look_back_s = rate_window_s(cluster.scrape_interval_s)
+    slowest_s = max([cluster.scrape_interval_s, *cluster.intervals_s.values()])
+    look_back_s = rate_window_s(slowest_s)
     before = Window(window.start_ns - round(look_back_s * NS), window.end_ns)
     fetched = fetch(
         cluster.prometheus,
         list(selections(cluster, metrics)),
         before,
-        deadline_s=cluster.deadline_s,
+        deadline_s=deadline.left_s,
         relabel=relabel,
         progress=progress,
     )
@@ -174,11 +179,12 @@ def _others(
     cluster: Cluster,
     placement: Placement,
     window: Window,
+    deadline: Deadline,
     progress: Progress,
     api: Connection | None,
 ) -> Iterator[tuple[str, Gathered]]:
     def ask(gather: Callable[..., Gathered], source: Any) -> Gathered:
-        return gather(source, placement, window, deadline_s=cluster.deadline_s, progress=progress)
+        return gather(source, placement, window, deadline_s=deadline.left_s, progress=progress)
 
     if cluster.loki is not None:
         yield "loki", ask(loki.gather, cluster.loki)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,7 @@ def completeness(
     window: Window,
     *,
     interval_s: float,
+    intervals_s: Mapping[str, float] = MappingProxyType({}),
     isolation: str,
     engine: str,
     platform: str = "host",
@@ -75,12 +77,13 @@ def completeness(
             continue
         if entry.get("intermittent", False):
             continue
+        interval = intervals_s.get(entry["source"].get("job", ""), interval_s)
         # What only some components have, such as errors, is not expected of the others.
         expected_of = components | found.keys() if required else found.keys()
         for component in sorted(expected_of):
             times = _times(samples, found.get(component, ()), window)
             entries.append(
-                _entry(component, name, entry, names, times, window, interval_s, truth)
+                _entry(component, name, entry, names, times, window, interval, truth)
                 | {"required": required}
             )
     if absent:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -140,6 +141,7 @@ def derive(
     grid_ns: Ints,
     *,
     window_s: float = RATE_WINDOW_S,
+    windows_s: Mapping[str, float] = MappingProxyType({}),
 ) -> Derived:
     """Make every metric of the vocabulary that has series, for each component that has them.
 
@@ -153,19 +155,22 @@ def derive(
         Shape (steps,).
     window_s
         Trailing window in seconds.
+    windows_s
+        That of jobs that have another one, by job.
 
     Returns
     -------
     Derived
         Columns in sorted order of (component, metric).
     """
-    deriver = _Deriver(samples, grid_ns, round(window_s * NS))
+    deriver = _Deriver(samples, grid_ns)
     columns: dict[tuple[str, str], Floats] = {}
     used: dict[str, Mapping[str, list[str]]] = {}
     for name, entry in vocabulary.items():
         if "records" in entry["source"]:
             continue
-        names, by_component = deriver.metric(entry)
+        window = windows_s.get(entry["source"].get("job", ""), window_s)
+        names, by_component = deriver.metric(entry, round(window * NS))
         if by_component:
             used[name] = names
         columns |= {(component, name): values for component, values in by_component.items()}
@@ -218,11 +223,14 @@ def select(
 
 
 class _Deriver:
-    def __init__(self, samples: Samples, grid_ns: Ints, window_ns: int) -> None:
-        self._samples, self._grid, self._window = samples, grid_ns, window_ns
+    def __init__(self, samples: Samples, grid_ns: Ints) -> None:
+        self._samples, self._grid, self._window = samples, grid_ns, 0
         self._scrapes = _scrapes(samples)
 
-    def metric(self, entry: Mapping[str, Any]) -> tuple[Mapping[str, list[str]], dict[str, Floats]]:
+    def metric(
+        self, entry: Mapping[str, Any], window_ns: int
+    ) -> tuple[Mapping[str, list[str]], dict[str, Floats]]:
+        self._window = window_ns
         source = entry["source"]
         parts = [part for part in PARTS if part in source]
         found = {part: select(self._samples, entry, part) for part in parts}

@@ -60,6 +60,8 @@ class Harvest:
         Log files to read.
     step_s, scrape_interval_s
         Step of the derived metrics, and what the targets are scraped at.
+    intervals_s
+        What the targets of a job are scraped at, where that differs.
     """
 
     run_dir: Path
@@ -71,6 +73,7 @@ class Harvest:
     logs: Sequence[LogSource] = ()
     step_s: float = 1.0
     scrape_interval_s: float = 1.0
+    intervals_s: Mapping[str, float] = field(default_factory=dict)
     run_id: str = ""
     experiment: str = ""
     scenario: str = ""
@@ -186,6 +189,7 @@ def _from_cluster(plan: Harvest, progress: Progress) -> None:
         engine=settings.engine,
         step_s=settings.step_s,
         scrape_interval_s=settings.scrape_interval_s,
+        intervals_s=settings.intervals_s,
     )
     requests = _requests(plan)
     window = plan.window or _load_window(requests)
@@ -244,6 +248,7 @@ def build(
         topology,
         window,
         interval_s=plan.scrape_interval_s,
+        intervals_s=plan.intervals_s,
         isolation=pods["isolation"],
         engine=plan.engine,
         platform=plan.platform,
@@ -255,6 +260,7 @@ def build(
         words["metrics"],
         grid_ns,
         window_s=rate_window_s(plan.scrape_interval_s),
+        windows_s={job: rate_window_s(each) for job, each in plan.intervals_s.items()},
     )
     client = client_metrics(requests, plan.slo, grid_ns)
     with CaseWriter(plan.run_dir) as writer:

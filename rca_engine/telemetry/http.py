@@ -223,22 +223,22 @@ class Connection:
         """
         left_s = self.deadline.left_s
         if left_s <= 0:
-            raise TelemetryError(
-                f"{self.url}: {self.source} took too long (more than "
-                f"{self.deadline.seconds:g} s for all requests); narrow the window or allow more"
-            )
+            raise self._late()
         return min(REQUEST_S, left_s)
 
     def unreachable(self, error: requests.RequestException) -> TelemetryError:
         """Return what to raise for a request that got no answer."""
         if self.deadline.left_s <= 0:
-            return TelemetryError(
-                f"{self.url}: {self.source} took too long (more than "
-                f"{self.deadline.seconds:g} s for all requests); narrow the window or allow more"
-            )
+            return self._late()
         return TelemetryError(
             f"{self.url}: {self.source} can't be reached ({_innermost(error)}); "
             f"is the lab up, and is this its address?"
+        )
+
+    def _late(self) -> TelemetryError:
+        return TelemetryError(
+            f"{self.url}: {self.source} took too long ({self.deadline.seconds:.3g} s were left for "
+            f"its requests); narrow the window or allow more"
         )
 
     def _ask(self, method: str, path: str, note: str, **arguments: Any) -> Answer:

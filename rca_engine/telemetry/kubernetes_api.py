@@ -51,7 +51,7 @@ class Source:
     events: bool = True
 
 
-def connect(source: Source, deadline_s: float) -> Connection:
+def connect(source: Source, deadline: Deadline) -> Connection:
     """Return a connection to the API.
 
     Raises
@@ -59,7 +59,6 @@ def connect(source: Source, deadline_s: float) -> Connection:
     TelemetryError
         If there is no kubeconfig that leads to a cluster, or the package that reads it is missing.
     """
-    deadline = Deadline(deadline_s)
     if source.endpoint is not None:
         return Connection(source.endpoint, deadline, "the Kubernetes API")
     try:

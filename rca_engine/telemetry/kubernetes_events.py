@@ -38,7 +38,6 @@ def gather(
         If the API can't be reached or refuses.
     """
     lister, strangers = Lister(connection), Counter[str]()
-    before = len(connection.asked)
     rows: list[tuple[Any, ...]] = []
     for space in dict.fromkeys((namespace, _OF_NODES)):
         for event in lister.items(f"/apis/events.k8s.io/v1/namespaces/{space}/events"):
@@ -57,7 +56,7 @@ def gather(
     return Gathered(
         "events",
         rows,
-        tuple(connection.asked[before:]),
+        tuple(connection.asked),
         (*lister.warnings, *unplaced("events", strangers)),
     )
 

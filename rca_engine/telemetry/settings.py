@@ -31,6 +31,8 @@ class Cluster:
     jobs
         Job of the vocabulary to the PromQL matchers that find its series, where they differ from
         the defaults.
+    intervals_s
+        What the targets of a job are scraped at, where that differs.
     rules
         What labels of any source mean, before anything else.
     loki, tempo, deepflow, kubernetes
@@ -47,6 +49,7 @@ class Cluster:
     kubernetes: kubernetes_api.Source | None = None
     engine: str = "vllm"
     scrape_interval_s: float = 5.0
+    intervals_s: Mapping[str, float] = field(default_factory=dict)
     step_s: float = 1.0
     deadline_s: float = 300.0
 
@@ -88,6 +91,7 @@ def parse(document: Any, where: str = "settings") -> Cluster:
         namespace=namespace,
         prometheus=_endpoint(document["prometheus"]),
         jobs=document["prometheus"].get("jobs", {}),
+        intervals_s=document["prometheus"].get("intervals_s", {}),
         rules=_rules(document),
         loki=_source(loki.Source, document.get("loki"), query=f'{{namespace="{namespace}"}}'),
         tempo=_source(tempo.Source, document.get("tempo")),

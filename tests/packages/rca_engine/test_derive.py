@@ -167,3 +167,14 @@ def test_quantiles_of_buckets_are_those_of_promql(counts, quantile, expected):
     bounds = np.array([1.0, 2.0, np.inf])
     [value] = bucket_quantile(bounds, np.array(counts)[:, None], quantile)
     assert value == pytest.approx(expected, nan_ok=True)
+
+
+def test_a_job_that_is_scraped_less_often_looks_back_further():
+    raw = samples(g={0: 3.0}, c={0: 0.0, 30: 60.0})
+    specs = {
+        "g": entry("gauge", job="ray", series=["g"]),
+        "c": entry("rate", job="ray", series=["c"]),
+    }
+    assert np.isnan(derive(raw, specs, ns(20)).matrix).all()
+    slow = derive(raw, specs, ns(20, 31), windows_s={"ray": 75.0}).matrix
+    np.testing.assert_allclose(slow, [[np.nan, 3.0], [2.0, 3.0]])

@@ -185,11 +185,11 @@ def test_a_kubeconfig_leads_to_the_cluster_and_its_token_stays_hidden(tmp_path: 
                 }
             )
         )  # fmt: skip
-        with connect(Source("ray", kubeconfig=kubeconfig), 20) as connection:
+        with connect(Source("ray", kubeconfig=kubeconfig), Deadline(20)) as connection:
             gathered = kubernetes_events.gather(connection, "ray", PLACES, WINDOW)
         assert len(gathered.rows) == 1
         assert "s3cret" not in f"{connection.asked}{connection.endpoint}"
         with pytest.raises(TelemetryError, match=r"kubeconfig .*absent"):
-            connect(Source("ray", kubeconfig=kubeconfig, context="absent"), 20)
+            connect(Source("ray", kubeconfig=kubeconfig, context="absent"), Deadline(20))
     with pytest.raises(TelemetryError, match=r"kubeconfig .*none"):
-        connect(Source("ray", kubeconfig=tmp_path / "none"), 20)
+        connect(Source("ray", kubeconfig=tmp_path / "none"), Deadline(20))
