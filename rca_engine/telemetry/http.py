@@ -165,6 +165,8 @@ class Connection:
         self.retry.deadline = self.deadline
         # Compression costs both ends more than it saves over a port-forward: 4 s in 5 for samples.
         self.session.headers.update({**self.endpoint.headers(), "Accept-Encoding": "identity"})
+        # Else a ~/.netrc that names the host would take the token's place.
+        self.session.auth = _as_it_is
         if self.endpoint.ca_file is not None:
             self.session.verify = str(Path(self.endpoint.ca_file).expanduser())
         self.session.mount(self.url, HTTPAdapter(max_retries=self.retry, pool_maxsize=8))
@@ -254,14 +256,17 @@ class Connection:
     def _read(self, response: requests.Response, *_args: Any, **_options: Any) -> None:
         """Read the body before the deadline, and note the request."""
         pieces = []
-        try:
-            # What has come, however little: to wait for a full piece is to wait for who drips.
-            while piece := response.raw.read1(_PIECE, decode_content=True):
-                pieces.append(piece)
-                if self.deadline.left_s <= 0:
-                    raise _BodyLostError("the deadline passed while the answer came")
-        except (HTTPError, OSError) as error:
-            raise _BodyLostError(error) from error
+        while True:
+            try:
+                # What has come, however little: to wait for a full piece is to wait for who drips.
+                piece = response.raw.read1(_PIECE, decode_content=True)
+            except (HTTPError, OSError) as error:
+                raise _BodyLostError(error) from error
+            if not piece:
+                break
+            pieces.append(piece)
+            if self.deadline.left_s <= 0:
+                raise _BodyLostError("the deadline passed while the answer came")
         # What `response.content` returns from now on.
         response._content = b"".join(pieces)
         self._mine.record = {
@@ -272,6 +277,10 @@ class Connection:
             "seconds": round(response.elapsed.total_seconds(), 3),
         }
         self.asked.append(self._mine.record)
+
+
+def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    return request
 
 
 class _BodyLostError(requests.RequestException):

@@ -22,6 +22,13 @@ def programs() -> tuple[str, str]:
     return str(found[0]), str(found[1])
 
 
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
 @contextmanager
 def prometheus(root: Path, exposition: Iterable[str], *flags: str) -> Iterator[str]:
     """Fill a new store from lines of OpenMetrics text, run it, yield its URL."""
@@ -36,11 +43,11 @@ def prometheus(root: Path, exposition: Iterable[str], *flags: str) -> Iterator[s
 
 
 @contextmanager
-def run(server: str, data: Path, config: Path, *flags: str) -> Iterator[str]:
-    """Run a Prometheus on a store that is there."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{probe.getsockname()[1]}"
+def run(
+    server: str, data: Path, config: Path, *flags: str, address: str | None = None
+) -> Iterator[str]:
+    """Run a Prometheus on a store that may be there."""
+    address = address or f"127.0.0.1:{free_port()}"
     command = [
         server, f"--config.file={config}", f"--storage.tsdb.path={data}",
         "--storage.tsdb.retention.time=20y", f"--web.listen-address={address}", *flags,
@@ -56,6 +63,21 @@ def run(server: str, data: Path, config: Path, *flags: str) -> Iterator[str]:
     finally:
         process.terminate()
         process.wait(timeout=30)
+
+
+def scrapes(url: str, job: str) -> int:
+    """Return how many samples of ``up`` a job has in the last ten minutes."""
+    query = f'sum(count_over_time(up{{job="{job}"}}[10m]))'
+    answer = requests.get(f"{url}/api/v1/query", {"query": query}, timeout=5).json()
+    result = answer["data"]["result"]
+    return int(result[0]["value"][1]) if result else 0
+
+
+def wait_for_scrapes(url: str, job: str, count: int) -> None:
+    deadline = time.monotonic() + 60
+    while scrapes(url, job) < count:
+        assert time.monotonic() < deadline, f"fewer than {count} scrapes"
+        time.sleep(0.1)
 
 
 def _ready(url: str) -> bool:

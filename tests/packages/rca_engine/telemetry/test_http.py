@@ -93,6 +93,25 @@ def test_a_server_that_asks_for_a_long_pause_gets_none_beyond_the_deadline():
         connection.json(connection.get("/x", {}, note="x"))
 
 
+def test_the_token_is_not_replaced_by_the_users_netrc(tmp_path, monkeypatch):
+    netrc, token = tmp_path / "netrc", tmp_path / "token"
+    netrc.write_text("machine 127.0.0.1 login other password other\n")
+    netrc.chmod(0o600)
+    token.write_text("mine\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    sent = []
+
+    def answer(asked: Asked) -> Reply:
+        sent.append(asked.headers.get("authorization"))
+        return as_json({})
+
+    with serve(answer) as url:
+        for endpoint in (Endpoint(url, token_file=token), Endpoint(url)):
+            with Connection(endpoint, Deadline(20), "S") as connection:
+                connection.get("/x", {}, note="x")
+    assert sent == ["Bearer mine", None]
+
+
 def test_after_the_deadline_nothing_is_asked():
     with connected(good, 0) as connection, pytest.raises(TelemetryError, match="took too long"):
         connection.get("/x", {}, note="x")

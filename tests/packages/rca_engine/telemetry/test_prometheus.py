@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from servers.http import Asked, Reply, serve
-from servers.prometheus import prometheus
+from servers.prometheus import free_port, programs, prometheus, run, wait_for_scrapes
 
 from rca_engine.errors import TelemetryError
 from rca_engine.model import NS, Window
 from rca_engine.telemetry.derive import derive
 from rca_engine.telemetry.http import Endpoint
 from rca_engine.telemetry.prometheus import Fetched, Selection, fetch
+from rcalab_common.times import now_ns
 
 SELECTION = Selection("ray", ("a_total", "b"))
 
@@ -189,6 +190,26 @@ def test_a_restart_of_the_target_in_the_window_loses_no_sample_and_shows_no_fall
     assert known.min() >= 0
     assert np.median(known) == pytest.approx(2.0)
     assert np.isnan(rates).sum() >= 5
+
+
+@pytest.mark.slow
+def test_a_restart_of_prometheus_in_the_window_loses_only_what_it_did_not_scrape(tmp_path):
+    server, _ = programs()
+    address = f"127.0.0.1:{free_port()}"
+    config = tmp_path / "prometheus.yml"
+    targets = {"targets": [address], "labels": {"component": "telemetry/prometheus"}}
+    job = {"job_name": "self", "scrape_interval": "1s", "static_configs": [targets]}
+    config.write_text(json.dumps({"scrape_configs": [job]}))
+    begin_ns = now_ns()
+    for count in (3, 6):
+        with run(server, tmp_path / "data", config, address=address) as url:
+            wait_for_scrapes(url, "self", count)
+            kept = fetch(url, [Selection("self", ("up",))], Window(begin_ns, now_ns()))
+    times, _ = kept.samples.series(0)
+    assert times.size >= 6
+    assert (np.diff(times) > 0).all()
+    # It was away: one pause is longer than the interval, and no sample fills it.
+    assert np.diff(times).max() > 1.5 * NS
 
 
 @pytest.mark.slow
