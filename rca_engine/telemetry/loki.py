@@ -67,7 +67,7 @@ def gather(
         a timestamp than a page may hold.
     """
     with Connection(source.endpoint, Deadline(deadline_s), "Loki") as connection:
-        reader = Reader(connection, source.query, source.limit)
+        reader = Reader(connection, source.query, source.limit, progress)
         rows: list[tuple[Any, ...]] = []
         warnings: list[str] = []
         strangers: Counter[str] = Counter()
@@ -89,7 +89,6 @@ def gather(
                     strangers[_name(reader.labels[line[1]])] += 1
                 else:
                     rows.append(row)
-            progress(f"Loki: {received} lines")
         queries = tuple(connection.asked)
     return Gathered(
         "logs",
@@ -103,8 +102,15 @@ def gather(
 class Reader:
     """Reads pages of one query."""
 
-    def __init__(self, connection: Connection, query: str, limit: int = _LIMIT) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        query: str,
+        limit: int = _LIMIT,
+        progress: Progress = silent,
+    ) -> None:
         self._connection, self._query, self._limit = connection, query, limit
+        self._progress, self._read = progress, 0
         # Else structured metadata comes among a stream's labels and splits it into many.
         flags = {"X-Loki-Response-Encoding-Flags": "categorize-labels"}
         connection.session.headers.update(flags)
@@ -170,6 +176,8 @@ class Reader:
                 f"{self._connection.url}: not an answer of Loki to {query!r}: {error!r}"
             ) from None
         self._connection.rows(len(lines))
+        self._read += len(lines)
+        self._progress(f"Loki: {self._read} lines")
         lines.sort(key=lambda line: line[0])
         return lines, len(lines) >= limit
 
