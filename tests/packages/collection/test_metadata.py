@@ -103,7 +103,7 @@ def test_an_execution_environment_holds_what_the_modules_need(
     root: Path, pyproject: dict[str, Any]
 ) -> None:
     listed = requirements(root / "meta/ee-requirements.txt")
-    assert listed == extras(pyproject, "load", "rca")
+    assert listed == extras(pyproject, "load", "rca", "kubernetes")
 
 
 def test_what_an_environment_asks_for_is_pinned(root: Path) -> None:
