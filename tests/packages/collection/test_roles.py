@@ -16,11 +16,9 @@ def load(path: Path) -> dict[str, Any]:
 
 
 def options(role: Path) -> dict[str, dict[str, Any]]:
-    """The options of all entry points of a role."""
+    """The options of a role's main entry point."""
     specs = load(role / "meta/argument_specs.yml")["argument_specs"]
-    return {
-        name: option for spec in specs.values() for name, option in spec.get("options", {}).items()
-    }
+    return specs["main"].get("options", {})
 
 
 @pytest.mark.parametrize("name", ["meta/main.yml", "meta/argument_specs.yml", "tasks/main.yml"])
