@@ -16,6 +16,7 @@ description:
     not effective or was disturbed, or where the client's SLO was broken before the fault; then something
     else did what the run shows. It goes to C(quarantine), with the reason, and no case may be made of it.
   - A sham's SLO may be broken at any time; that is what it is there to show.
+  - V(discard) sets a run aside of which no case could be made.
 author: The rcalab.llm authors (@rcalab)
 attributes:
   check_mode:
@@ -36,12 +37,15 @@ options:
   step:
     description: Which step.
     type: str
-    choices: [begin, judge]
+    choices: [begin, judge, discard]
     required: true
   attempt:
     description: The number of this attempt, for people.
     type: int
     default: 1
+  reason:
+    description: For V(discard), why the run does not count.
+    type: str
   in_flight_s:
     description:
       - For V(judge), the longest time in seconds that a good request may take. A breach that comes no earlier
@@ -75,11 +79,11 @@ message:
   type: str
 contaminated:
   description: Whether the run does not count.
-  returned: with O(step=judge)
+  returned: with O(step=judge) and O(step=discard)
   type: bool
 reason:
   description: Why it does not count, none if it does.
-  returned: with O(step=judge)
+  returned: with O(step=judge) and O(step=discard)
   type: str
 set_aside:
   description: Where a contaminated or an earlier, stopped attempt lies now, none if there was none.
@@ -92,7 +96,11 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.rcalab.llm.plugins.module_utils.experiments.errors import ExperimentError
-from ansible_collections.rcalab.llm.plugins.module_utils.experiments.folder import Attempt, Folder
+from ansible_collections.rcalab.llm.plugins.module_utils.experiments.folder import (
+    Attempt,
+    Folder,
+    Kind,
+)
 from ansible_collections.rcalab.llm.plugins.module_utils.experiments.loads import end_loads
 from ansible_collections.rcalab.llm.plugins.module_utils.experiments.plan import Plan, Run
 from ansible_collections.rcalab.llm.plugins.module_utils.experiments.progress import Progress
@@ -114,16 +122,16 @@ def begin(folder: Folder, plan: Plan, run: Run, attempt: int) -> dict[str, Any]:
 
 def judge(folder: Folder, run: Run, in_flight_s: float) -> dict[str, Any]:
     reason = folder.contamination(run, in_flight_s)
-    if reason is None:
-        answer = {"message": f"{run.id} counts", "set_aside": None}
-    else:
-        aside = folder.set_aside(run, "contaminated", reason)
-        answer = {
-            "message": f"{run.id} is contaminated: {reason}. No case is made of it; its records "
-            f"are in {aside.path}.",
-            "set_aside": place(aside),
-        }
-    return {**answer, "contaminated": reason is not None, "reason": reason}
+    if reason is not None:
+        return discard(folder, run, "contaminated", reason)
+    message = f"{run.id} counts"
+    return {"message": message, "set_aside": None, "contaminated": False, "reason": None}
+
+
+def discard(folder: Folder, run: Run, kind: Kind, reason: str) -> dict[str, Any]:
+    aside = folder.set_aside(run, kind, reason)
+    message = f"{run.id} does not count: {reason}. It is no case; its records are in {aside.path}."
+    return {"message": message, "set_aside": place(aside), "contaminated": True, "reason": reason}
 
 
 def main() -> None:
@@ -131,10 +139,12 @@ def main() -> None:
         argument_spec={
             "folder": {"type": "path", "required": True},
             "run": {"type": "str", "required": True},
-            "step": {"type": "str", "choices": ["begin", "judge"], "required": True},
+            "step": {"type": "str", "choices": ["begin", "judge", "discard"], "required": True},
+            "reason": {"type": "str"},
             "attempt": {"type": "int", "default": 1},
             "in_flight_s": {"type": "float", "default": 0},
         },
+        required_if=[("step", "discard", ["reason"])],
     )
     options = module.params
     folder = Folder(Path(options["folder"]))
@@ -145,8 +155,10 @@ def main() -> None:
         run = plan.find(options["run"])
         if options["step"] == "begin":
             result = begin(folder, plan, run, options["attempt"])
-        else:
+        elif options["step"] == "judge":
             result = judge(folder, run, options["in_flight_s"])
+        else:
+            result = discard(folder, run, "failed", options["reason"])
     except (ExperimentError, OSError) as error:
         module.fail_json(msg=str(error))
     module.exit_json(changed=True, **result)

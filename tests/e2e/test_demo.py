@@ -153,7 +153,9 @@ def test_a_run_whose_slo_broke_before_the_fault_is_done_again_and_gives_no_case(
     )
     assert status != 0
     assert "It is done again." in output
-    assert "Given up after 2 contaminated attempts each: busy/run-01" in " ".join(output.split())
+    assert "Given up after 2 attempts each that do not count: busy/run-01" in " ".join(
+        output.split()
+    )
     attempts = tmp_path / "demo" / "quarantine" / "busy"
     assert len(list(attempts.glob("run-01.*/load/requests.jsonl"))) == 2
     assert not list(tmp_path.rglob("case.json"))

@@ -34,7 +34,7 @@ _CASE = "case.json"
 _WITHDRAWN = "withdrawn.case.json"
 
 State = Literal["todo", "half", "undiagnosed", "done"]
-Kind = Literal["contaminated", "unfinished"]
+Kind = Literal["contaminated", "failed", "unfinished"]
 
 
 @dataclass(frozen=True)

@@ -102,6 +102,15 @@ def test_a_contaminated_run_is_set_aside_with_its_reason(call: Call, folder: Pat
     assert not (folder / "cpu/run-01").exists()
 
 
+def test_a_run_of_which_no_case_can_be_made_is_set_aside(call: Call, folder: Path) -> None:
+    call("begin")
+    assert "reason" in call("discard")["msg"]
+    discarded = call("discard", reason="no samples of cpu_usage_cores")
+    assert discarded["contaminated"]
+    assert discarded["set_aside"] == str(folder / "quarantine/cpu/run-01.1")
+    assert "does not count: no samples of cpu_usage_cores." in discarded["message"]
+
+
 def test_a_run_that_left_nothing_is_an_error(call: Call) -> None:
     call("begin")
     assert "the load did not end" in call("judge")["msg"]
