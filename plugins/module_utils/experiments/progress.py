@@ -52,7 +52,8 @@ class Progress:
     def summary(self) -> str:
         """Say in a line how many runs there are, what is done, and when it will end."""
         runs, shams = self.plan.runs, sum(run.sham for run in self.plan.runs)
-        text = f"{len(runs)} runs ({shams} of them shams)" if shams else f"{len(runs)} runs"
+        text = f"{len(runs)} runs" if len(runs) > 1 else "1 run"
+        text += f" ({shams} of them shams)" if shams else ""
         if not self.left:
             return f"{text}, all measured"
         return (
