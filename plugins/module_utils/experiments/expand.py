@@ -104,7 +104,7 @@ def expand(
             # Runs of one repetition share their load, so that they differ in the fault alone.
             seed=seed + repetition,
         )
-        for _, cell, repetition in placed
+        for _block, cell, repetition in placed
     )
     needed_s = seconds_left(runs)
     if needed_s > suite.limit_minutes * 60:
