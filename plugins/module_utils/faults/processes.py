@@ -106,6 +106,15 @@ def title(process: Process) -> str:
     return line.replace(b"\0", b" ").decode(errors="replace").strip()
 
 
+def has_mapped(process: Process, library: str) -> bool:
+    """Say whether a file whose name holds ``library`` is mapped into the process."""
+    try:
+        maps = (_PROC / str(process.pid) / "maps").read_text(encoding="utf-8", errors="replace")
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return False
+    return library in maps
+
+
 def send(process: Process, number: signal.Signals) -> None:
     """Send a signal, unless the process is gone.
 
