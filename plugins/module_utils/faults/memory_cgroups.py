@@ -52,6 +52,11 @@ class MemoryCgroup:
         """Return the memory that can't be reclaimed without swap, in bytes."""
         return self._counters("memory.stat")["total_rss" if self.version == 1 else "anon"]
 
+    def files(self) -> int:
+        """Return the page cache, which the kernel gives back before it kills, in bytes."""
+        prefix, stat = "total_" if self.version == 1 else "", self._counters("memory.stat")
+        return stat[f"{prefix}active_file"] + stat[f"{prefix}inactive_file"]
+
     def limit(self) -> int | None:
         """Return the limit in bytes; None is no limit."""
         text = _read(self.limit_file)

@@ -115,6 +115,32 @@ def has_mapped(process: Process, library: str) -> bool:
     return library in maps
 
 
+def oom_score(process: Process) -> int | None:
+    """Return how readily the kernel kills the process for memory; None if it is gone."""
+    if _own_stat(process) is None:
+        return None
+    try:
+        return int((_PROC / str(process.pid) / "oom_score_adj").read_text(encoding="ascii"))
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+
+
+def set_oom_score(process: Process, score: int) -> None:
+    """Set how readily the kernel kills the process for memory, unless it is gone.
+
+    Raises
+    ------
+    PermissionError
+        If the score is less than the process may have.
+    """
+    if oom_score(process) in (None, score):
+        return
+    try:
+        (_PROC / str(process.pid) / "oom_score_adj").write_text(str(score), encoding="ascii")
+    except (FileNotFoundError, ProcessLookupError):
+        return
+
+
 def send(process: Process, number: signal.Signals) -> None:
     """Send a signal, unless the process is gone.
 

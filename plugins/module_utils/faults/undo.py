@@ -24,12 +24,12 @@ from .network import Netns
 from .pods import marked_processes
 from .processes import Process
 from .undo_action import UndoAction
+from .undo_memory import SetMemoryLimit, SetOomScores
 from .undo_restarts import AwaitProcesses, AwaitService, StartProgram
 
 FORMAT = 1
 # In the environment of every helper of a fault.
 HELPER_MARK = "RCALAB_CHAOS"
-_MEMORY_FILES = ("memory.limit_in_bytes", "memory.max", "memory.high")
 
 
 @dataclass(frozen=True)
@@ -162,30 +162,6 @@ class EndHelpers(UndoAction):
 
 
 @dataclass(frozen=True)
-class SetMemoryLimit(UndoAction):
-    """Give a file of a cgroup's memory controller the value that it had."""
-
-    kind = "set_memory_limit"
-    file: str
-    value: str
-
-    def __post_init__(self) -> None:
-        file = Path(self.file)
-        if file.name not in _MEMORY_FILES or not is_cgroup_path(file.parent):
-            raise FaultError(f"the undo names {file}, which is no limit: nothing is done")
-
-    def restore(self) -> None:
-        if Path(self.file).parent.is_dir():
-            Path(self.file).write_text(f"{self.value}\n", encoding="ascii")
-
-    def remainder(self) -> str | None:
-        if not Path(self.file).parent.is_dir():
-            return None
-        found = Path(self.file).read_text(encoding="ascii").strip()
-        return None if found == self.value else f"{self.file} is {found}, not {self.value}"
-
-
-@dataclass(frozen=True)
 class LiftIoLimit(UndoAction):
     """Take a cgroup's limit on a block device away; there was none."""
 
@@ -262,6 +238,7 @@ _ACTIONS: dict[str, type[UndoAction]] = {
         ContinueProcesses,
         EndHelpers,
         SetMemoryLimit,
+        SetOomScores,
         LiftIoLimit,
         RemoveCgroup,
         WriteFile,

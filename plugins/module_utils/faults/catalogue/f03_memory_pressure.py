@@ -12,8 +12,9 @@ from ..contract import DURATION, Fault, Parameter, Target
 from ..errors import RefusedError
 from ..helpers import HELPER_MARGIN_S, Helpers
 from ..memory_cgroups import MemoryCgroup, available_bytes
-from ..undo import SetMemoryLimit, Undo
+from ..undo import Undo
 from ..undo_action import UndoAction
+from ..undo_memory import SetMemoryLimit
 
 _MIB = 1024 * 1024
 # What has to stay free, of the pod's limit and of the machine's memory.

@@ -8,28 +8,32 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
+from .. import processes
 from ..contract import DURATION, Parameter, Target
 from ..engine_stop import engine_processes
 from ..errors import RefusedError
 from ..helpers import HELPER_MARGIN_S, Helpers
-from ..memory_cgroups import MemoryCgroup
+from ..memory_cgroups import MemoryCgroup, available_bytes
 from ..processes import Process
 from ..restart_fault import RestartFault
-from ..undo import SetMemoryLimit, Undo
+from ..undo import Undo
 from ..undo_action import UndoAction
+from ..undo_memory import SetMemoryLimit, SetOomScores
 
 _MIB = 1024 * 1024
-# The ballast is the one process that the kernel must not choose.
-_OOM_SCORE = -1000
-_SPARE_MIB = 64
+_WORST_SCORE = 1000
+# The ballast beyond what is free: less than the engine leaves free, or it would be the next.
+_SPARE_MIB = 16
+_HOST_RESERVE = 1024 * _MIB
 
 
 class OomKill(RestartFault):
     """Lower the pod's limit to just above its use, and pass it with a ballast.
 
-    The kernel kills the process with the worst score: Ray gives its workers, and so the engine, the
-    worst there is. As soon as it has, the ballast goes and the limit is lifted, so that the restart
-    has room. The limit alone would not do: cgroup version 1 refuses one that is below the use.
+    The kernel kills the process with the worst score: the engine's are given the worst there is, as
+    Ray gives its workers anyway. As soon as it has, the ballast goes and the limit is lifted, so
+    that the restart has room. The limit alone would not do: cgroup version 1 refuses one below the
+    use.
     """
 
     id = "F04"
@@ -76,24 +80,40 @@ class OomKill(RestartFault):
                 f"the pod's limit is {limit // _MIB} MiB already, and {wanted // _MIB} MiB would "
                 f"be no less: ask for a smaller headroom_mib"
             )
+        if self._ballast_mib() * _MIB + _HOST_RESERVE > available_bytes():
+            raise RefusedError(
+                f"a ballast of {self._ballast_mib()} MiB and a reserve of {_HOST_RESERVE // _MIB} "
+                f"MiB are not free on this machine: {available_bytes() // _MIB} MiB are"
+            )
+
+    def _ballast_mib(self) -> int:
+        """Return how much passes the limit: the kernel gives page cache back before it kills."""
+        return round(self.values["headroom_mib"]) + self._memory.files() // _MIB + _SPARE_MIB
 
     def capture(self) -> tuple[UndoAction, ...]:
         restart = super().capture()
         self._kills = self._memory.oom_kills()
         file = self._memory.limit_file
         self._limit = file.read_text(encoding="ascii").strip()
-        return (self._helpers.undo(), SetMemoryLimit(str(file), self._limit), *restart)
+        scores = [(each.pid, each.start, processes.oom_score(each)) for each in self._victims]
+        return (
+            self._helpers.undo(),
+            SetMemoryLimit(str(file), self._limit),
+            SetOomScores(tuple((pid, start, score or 0) for pid, start, score in scores)),
+            *restart,
+        )
 
     def _give(self) -> None:
-        headroom = round(self.values["headroom_mib"])
+        headroom, ballast = round(self.values["headroom_mib"]), self._ballast_mib()
+        for victim in self._victims:
+            processes.set_oom_score(victim, _WORST_SCORE)
         self._lifted = False
         limit = self._memory.usage() + headroom * _MIB
         self._memory.limit_file.write_text(f"{limit}\n", encoding="ascii")
         self._helpers.start(
             "hold",
-            f"--mebibytes={headroom + _SPARE_MIB}",
+            f"--mebibytes={ballast}",
             cgroups=[self._memory.folder],
-            oom_score=_OOM_SCORE,
         )
 
     def verify_effect(self) -> bool:
