@@ -389,7 +389,10 @@ class Sandbox:
     def snapshot(self) -> dict[str, object]:
         """Return all that a fault may change, so that two looks can be compared."""
         inside = ["ip", "netns", "exec", self.netns]
-        rules = _output(*inside, "iptables-save") + _output("iptables-save")
+        rules = _chaos(_output(*inside, "iptables-save"))
+        # The machine's own filter is everybody's: only what is about this exporter counts.
+        port = f"--dport {self.exporter_port} "
+        rules += [line for line in _chaos(_output("iptables-save")) if port in line]
         memory, cpu, blkio = (self.folder_of(c) for c in ("memory", "cpu", "blkio"))
         pids = [int(pid) for pid in (cpu / "cgroup.procs").read_text().split()]
         return {
@@ -398,7 +401,7 @@ class Sandbox:
             "memory_limit": (memory / "memory.limit_in_bytes").read_text().strip(),
             "read_limit": (blkio / "blkio.throttle.read_bps_device").read_text().strip(),
             "write_limit": (blkio / "blkio.throttle.write_bps_device").read_text().strip(),
-            "rules": [line for line in rules.splitlines() if "RCALAB-CHAOS" in line],
+            "rules": rules,
             "qdisc": _output(*inside, "tc", "qdisc", "show", "dev", "eth0").split()[1],
             "neighbour": (cpu.parents[1] / "neighbour").exists(),
             "processes": len(pids),
@@ -406,6 +409,10 @@ class Sandbox:
             "clock": self.clock_file.read_text() if self.clock_file.exists() else None,
             "whole": self.is_whole(),
         }
+
+
+def _chaos(rules: str) -> list[str]:
+    return [line for line in rules.splitlines() if "RCALAB-CHAOS" in line]
 
 
 def _output(*command: str) -> str:
