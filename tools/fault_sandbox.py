@@ -388,30 +388,49 @@ class Sandbox:
 
     def snapshot(self) -> dict[str, object]:
         """Return all that a fault may change, so that two looks can be compared."""
-        inside = ["ip", "netns", "exec", self.netns]
-        rules = _chaos(_output(*inside, "iptables-save"))
+        cgroup = {name: self.folder_of(name) for name in CONTROLLERS}
         # The machine's own filter is everybody's: only what is about this exporter counts.
-        port = f"--dport {self.exporter_port} "
-        rules += [line for line in _chaos(_output("iptables-save")) if port in line]
-        memory, cpu, blkio = (self.folder_of(c) for c in ("memory", "cpu", "blkio"))
-        pids = [int(pid) for pid in (cpu / "cgroup.procs").read_text().split()]
+        port, exporter = f"--dport {self.exporter_port} ", self.exporter()
         return {
-            "quota": (cpu / "cpu.cfs_quota_us").read_text().strip(),
-            "period": (cpu / "cpu.cfs_period_us").read_text().strip(),
-            "memory_limit": (memory / "memory.limit_in_bytes").read_text().strip(),
-            "read_limit": (blkio / "blkio.throttle.read_bps_device").read_text().strip(),
-            "write_limit": (blkio / "blkio.throttle.write_bps_device").read_text().strip(),
-            "rules": rules,
-            "qdisc": _output(*inside, "tc", "qdisc", "show", "dev", "eth0").split()[1],
-            "neighbour": (cpu.parents[1] / "neighbour").exists(),
-            "processes": len(pids),
-            "stopped": [pid for pid in [*pids, self.exporter() or 0] if state_of(pid) == "T"],
+            **pod_state(cgroup, self.netns),
+            "scrape_rules": [line for line in chaos_rules() if port in line],
+            "neighbour": (cgroup["cpu"].parents[1] / "neighbour").exists(),
+            "exporter_stopped": exporter is not None and state_of(exporter) == "T",
             "clock": self.clock_file.read_text() if self.clock_file.exists() else None,
             "whole": self.is_whole(),
         }
 
 
-def _chaos(rules: str) -> list[str]:
+def pod_state(cgroup: Mapping[str, Path], netns: str | None) -> dict[str, object]:
+    """Return what a fault may change of a pod with cgroups of version 1."""
+    memory, cpu, blkio = (cgroup[name] for name in ("memory", "cpu", "blkio"))
+    pids = [int(pid) for pid in (cpu / "cgroup.procs").read_text().split()]
+    inside = [] if netns is None else ["ip", "netns", "exec", netns]
+    qdisc = [*inside, "tc", "qdisc", "show", "dev", "eth0"]
+    return {
+        "quota": (cpu / "cpu.cfs_quota_us").read_text().strip(),
+        "period": (cpu / "cpu.cfs_period_us").read_text().strip(),
+        "memory_limit": (memory / "memory.limit_in_bytes").read_text().strip(),
+        "read_limit": (blkio / "blkio.throttle.read_bps_device").read_text().strip(),
+        "write_limit": (blkio / "blkio.throttle.write_bps_device").read_text().strip(),
+        "rules": chaos_rules(netns),
+        "qdisc": None if netns is None else _output(*qdisc).split()[1],
+        "helpers": [pid for pid in pids if _is_helper(pid)],
+        "stopped": [pid for pid in pids if state_of(pid) == "T"],
+    }
+
+
+def _is_helper(pid: int) -> bool:
+    try:
+        return b"RCALAB_CHAOS=" in Path(f"/proc/{pid}/environ").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def chaos_rules(netns: str | None = None) -> list[str]:
+    """Return the faults' rules in the packet filter of a namespace, or of the machine."""
+    inside = [] if netns is None else ["ip", "netns", "exec", netns]
+    rules = _output(*inside, "iptables-save")
     return [line for line in rules.splitlines() if "RCALAB-CHAOS" in line]
 
 
