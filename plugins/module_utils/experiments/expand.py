@@ -158,7 +158,7 @@ def _with_fault(suite: Suite, base: Scenario, choice: FaultChoice) -> Scenario:
             f"{suite.where}: the scenario {base.name} has a fault of its own ({base.fault}), "
             f"and the suite has faults too"
         )
-    return replace(base, fault=choice.fault, parameters=choice.parameters)
+    return replace(base, fault=choice.fault, parameters=choice.parameters, confirm=choice.confirm)
 
 
 def _with_target(suite: Suite, scenario: Scenario, target: str) -> Scenario:
@@ -211,7 +211,7 @@ def _shams(suite: Suite, sizes: tuple[int | None, ...]) -> Iterator[_Cell]:
         parts += [] if size is None else [f"replicas-{size}"]
         name = check_name("-".join(parts), suite.where)
         blocks.setdefault(name, []).append(number * suite.repetitions // suite.shams)
-        cells[name] = (replace(base, fault=SHAM, target=target, parameters={}), size)
+        cells[name] = (replace(base, fault=SHAM, target=target, parameters={}, confirm=None), size)
     for name, (scenario, size) in cells.items():
         yield _Cell(name, scenario, size, tuple(blocks[name]))
 
@@ -232,6 +232,11 @@ def _resolve(
         if _DURATION in {parameter.name for parameter in fault.parameters}:
             parameters = {_DURATION: times.fault_s, **parameters}
         _check(fault, scenario.target, parameters, lab, where)
+        if fault.needs_confirmation and scenario.confirm != scenario.target:
+            raise ExperimentError(
+                f"{where}: {fault.id} {fault.name} acts on more than one pod: name its target "
+                f"once more (confirm: {scenario.target})"
+            )
         held_s = parameters.get(_DURATION, times.fault_s)
         times = replace(times, fault_s=round(held_s))
     if not times.baseline_s or not times.steady_state_s:
@@ -244,6 +249,7 @@ def _resolve(
         fault=scenario.fault,
         sham=fault is not None and fault.sham,
         target=scenario.target,
+        confirm=scenario.confirm,
         parameters=parameters,
         load=with_defaults(scenario.load, defaults.load),
         replicas=cell.replicas,

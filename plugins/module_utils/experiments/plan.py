@@ -27,6 +27,7 @@ class Run:
     fault: str | None
     sham: bool
     target: str | None
+    confirm: str | None
     parameters: Mapping[str, Any]
     load: Mapping[str, Any]
     replicas: int | None

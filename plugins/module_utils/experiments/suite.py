@@ -40,6 +40,7 @@ class Scenario:
     name: str
     fault: str | None
     target: str | None
+    confirm: str | None
     parameters: Mapping[str, Any]
     load: Mapping[str, Any]
     times: Mapping[str, int]
@@ -53,6 +54,7 @@ class FaultChoice:
     fault: str
     parameters: Mapping[str, Any]
     name: str | None
+    confirm: str | None
 
 
 @dataclass(frozen=True)
@@ -149,6 +151,7 @@ def _scenario(data: object, where: str, find: Find) -> Scenario:
         name=check_name(name, keys.where),
         fault=fault,
         target=target,
+        confirm=keys.text("confirm"),
         parameters=parameters,
         load=_load(keys.mapping("load"), keys.where),
         times={name: value for name, value in times.items() if value is not None},
@@ -183,10 +186,11 @@ def with_defaults(load: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[
 
 def _fault(data: object, where: str) -> FaultChoice:
     if isinstance(data, str):
-        return FaultChoice(data, {}, None)
+        return FaultChoice(data, {}, None, None)
     keys = Fields(data, f"{where}: faults")
     fault = keys.text("fault")
-    choice = FaultChoice(fault or "", keys.mapping("parameters"), keys.text("name"))
+    parameters, name, confirm = keys.mapping("parameters"), keys.text("name"), keys.text("confirm")
+    choice = FaultChoice(fault or "", parameters, name, confirm)
     keys.end()
     if fault is None:
         raise ExperimentError(f"{where}: an entry of faults must name its fault, such as F01")

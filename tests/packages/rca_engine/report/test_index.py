@@ -30,6 +30,7 @@ def planned(name: str, fault: str | None, *, sham: bool = False) -> Run:
         fault=fault,
         sham=sham,
         target="replica/llm-0" if fault else None,
+        confirm=None,
         parameters={},
         load={"rate_per_s": 2},
         replicas=None,

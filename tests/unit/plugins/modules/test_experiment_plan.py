@@ -24,6 +24,7 @@ def plan(*scenarios: str, seed: int = 1) -> dict[str, Any]:
         "fault": None,
         "sham": False,
         "target": None,
+        "confirm": None,
         "parameters": {},
         "load": {"rate_per_s": 2},
         "replicas": None,

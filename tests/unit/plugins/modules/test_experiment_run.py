@@ -23,6 +23,7 @@ RUN = {
     "fault": "F01",
     "sham": False,
     "target": "replica/llm-0",
+    "confirm": None,
     "parameters": {},
     "load": {"rate_per_s": 2},
     "replicas": None,

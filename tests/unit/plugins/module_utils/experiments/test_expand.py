@@ -134,6 +134,12 @@ def test_a_fault_of_its_own_length_sets_the_length_of_its_run(make_plan: Any) ->
     assert {run.fault_s for run in make_plan(faults=[long], shams=None).runs} == {80}
 
 
+def test_a_fault_that_reaches_far_is_run_where_its_target_is_named_twice(make_plan: Any) -> None:
+    twice = {"fault": "F14", "confirm": "head/ray"}
+    plan = make_plan(faults=[twice], targets=["head/ray"], shams=None)
+    assert {run.confirm for run in plan.runs} == {"head/ray"}
+
+
 def test_another_shape_replaces_the_rate(make_plan: Any) -> None:
     plan = make_plan(scenarios=[{"name": "users", "load": {"closed": {"users": 4}}}])
     assert plan.runs[0].load == {
@@ -197,6 +203,10 @@ def test_a_lab_runs_the_sizes_that_it_can_have_and_names_the_others(make_plan: A
             "a target or parameters, and no fault",
         ),
         ({"scenarios": [{"name": "a", "fault": "F01"}]}, r"a has a fault of its own \(F01\)"),
+        (
+            {"faults": ["F14"], "targets": ["head/ray"]},
+            r"F14 .* acts on more than one pod: .*\(confirm: head/ray\)",
+        ),
         ({"replicas": [3]}, "replicas 3, and this lab serves with 2"),
     ],
 )
