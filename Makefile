@@ -94,7 +94,8 @@ lint-changelog:
 
 # The modules' own tests are left to ansible-test, which gives each a process of its own.
 fast: cluster-tools ## tests that need no server, no sandbox and no data set
-	$(PYTEST) --numprocesses=2 -m 'not slow' tests/packages tests/unit/plugins/module_utils tests/unit/plugins/callback
+	$(PYTEST) --numprocesses=2 -m 'not slow' tests/packages \
+		$(addprefix tests/unit/plugins/,callback lookup module_utils)
 
 packages: cluster-tools ## tests of the packages and of the collection as files, with pytest
 	$(PYTEST) --numprocesses=2 tests/packages

@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,12 @@ def newest_run(experiment: str, since: float) -> Path | None:
     return max(cases, key=lambda p: p.stat().st_mtime, default=None)
 
 
+def measured(experiment: str) -> int:
+    """Count the repetitions that the experiment has a case of."""
+    cases = (RESULTS / experiment).glob("*/run-*/case.json")
+    return max(Counter(path.parent.parent.name for path in cases).values(), default=0)
+
+
 def read_run(folder: Path, outcome: Outcome) -> None:
     """Take from a case what the demo tells: effect, ranks of the culprit, the alert's delay."""
     truth = json.loads((folder / "ground_truth.json").read_text(encoding="utf-8"))
@@ -101,6 +108,9 @@ def demo(number: int, variables: dict[str, Any], keep_lab: bool) -> Outcome:
     """Do the main job once; the lab comes down also when a step fails or is interrupted."""
     outcome = Outcome(number)
     before, began = Snapshot.take(), time.time()
+    # An experiment does what is left of its plan; one more repetition is left, then.
+    repetitions = 1 + measured(variables["experiment_name"])
+    variables = {"experiment_repetitions": repetitions, **variables}
     try:
         outcome.seconds["lab up"] = play("lab_up", variables)
         outcome.seconds["run"] = play("experiment", variables)
