@@ -347,8 +347,12 @@ class Sandbox:
         return [pid for pid in pids if state_of(pid) not in ("", "Z")]
 
     def left_to_undo(self) -> list[str]:
-        """Return the windows with something left to undo."""
-        return [file.parent.name for file in self.state.glob("windows/*/undo.json")]
+        """Return the windows with something left to undo: where no watchdog was, no dose was."""
+        return [
+            file.parent.name
+            for file in self.state.glob("windows/*/undo.json")
+            if file.with_name("watchdog.json").exists()
+        ]
 
     # --- what is there ---------------------------------------------------------------------------
 

@@ -23,6 +23,8 @@ from .undo_action import UndoAction
 from .undo_restarts import AwaitProcesses, AwaitService, StartProgram
 
 _LOOK_S = 1.0
+# Of what was ended, so many are named in the ground truth.
+_NAMED = 4
 _NEEDS = (
     "Somebody who starts again what ends, and `lab.json`, which tells how the service is asked "
     "whether all of it is back."
@@ -162,7 +164,8 @@ class RestartFault(Fault):
             for each, title in self._titles.items()
             if not processes.is_alive(each)
         ]
-        said = [f"ended: {', '.join(ended)}"] if ended else []
+        more = [f"and {len(ended) - _NAMED} more"] if len(ended) > _NAMED else []
+        said = [f"ended: {', '.join(ended[:_NAMED] + more)}"] if ended else []
         if self._back_s is not None:
             said.append(f"back {self._back_s:.1f} s after the dose")
         return said

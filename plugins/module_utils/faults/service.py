@@ -51,10 +51,11 @@ class Service:
                 return False
             return True
         return any(
-            replica["node_ip"] == address and replica["state"] == "RUNNING"
+            # One that is only being started has no address yet.
+            replica.get("node_ip") == address and replica.get("state") == "RUNNING"
             for app in self._applications().values()
-            for deployment in app["deployments"].values()
-            for replica in deployment["replicas"]
+            for deployment in app.get("deployments", {}).values()
+            for replica in deployment.get("replicas", [])
         )
 
     def missing(self, addresses: tuple[str, ...]) -> list[str]:
@@ -78,7 +79,7 @@ class Service:
         if self.kind == "http" or self.config_file is None:
             return
         apps = self._applications()
-        if apps and not any(app["status"] in _NOT_DEPLOYED for app in apps.values()):
+        if apps and not any(app.get("status") in _NOT_DEPLOYED for app in apps.values()):
             return
         self._request("PUT", self.url, Path(self.config_file).read_bytes())
 
@@ -94,7 +95,12 @@ class Service:
             )
 
     def _applications(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self._request("GET", self.url))["applications"]
+        try:
+            found: dict[str, dict[str, Any]] = json.loads(self._request("GET", self.url))[
+                "applications"
+            ]
+        except (KeyError, TypeError, ValueError) as error:
+            raise OSError(f"{self.url} tells of no applications: {error!r}") from error
         return found
 
     def _request(self, method: str, url: str, body: bytes | None = None) -> bytes:

@@ -13,6 +13,7 @@ from ..contract import DURATION, Parameter, Target
 from ..engine_stop import engine_processes
 from ..errors import RefusedError
 from ..helpers import HELPER_MARGIN_S, Helpers
+from ..kernel_log import KernelLog
 from ..memory_cgroups import MemoryCgroup, available_bytes
 from ..processes import Process
 from ..restart_fault import RestartFault
@@ -61,6 +62,8 @@ class OomKill(RestartFault):
         self._kills = 0
         self._limit = ""
         self._lifted = True
+        self._log: KernelLog | None = None
+        self._unknown = ""
 
     def root_cause_metrics(self) -> tuple[str, ...]:
         return ("oom_kills_rate", "processes", "engine_generation_tokens_rate")
@@ -93,6 +96,10 @@ class OomKill(RestartFault):
     def capture(self) -> tuple[UndoAction, ...]:
         restart = super().capture()
         self._kills = self._memory.oom_kills()
+        try:
+            self._log = KernelLog()
+        except OSError as error:
+            self._unknown = f"whom the kernel killed is not known: {error}"
         file = self._memory.limit_file
         self._limit = file.read_text(encoding="ascii").strip()
         scores = [(each.pid, each.start, processes.oom_score(each)) for each in self._victims]
@@ -127,6 +134,14 @@ class OomKill(RestartFault):
     def measured_dose(self) -> dict[str, float]:
         kills = self._memory.oom_kills() - self._kills
         return {"oom_kills": float(kills), **super().measured_dose()}
+
+    def remarks(self) -> list[str]:
+        if self._log is None:
+            return [self._unknown, *super().remarks()]
+        victims = {each.pid: title for each, title in self._titles.items()}
+        killed = [f"{victims[pid][:60]} ({pid})" for pid in self._log.killed() if pid in victims]
+        self._log.close()
+        return [f"the kernel killed {', '.join(killed)}", *super().remarks()]
 
     def revert(self, undo: Undo) -> None:
         self._helpers.close()

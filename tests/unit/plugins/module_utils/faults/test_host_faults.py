@@ -87,7 +87,10 @@ def test_what_the_kernel_killed_is_on_record(sandbox: fault_sandbox.Sandbox) -> 
     sandbox.run("F04", duration_s=20).communicate(timeout=90)
 
     messages = sandbox.truth()["messages"]
-    assert any(f"({engine})" in message for message in messages), messages
+    assert any(
+        message.startswith("the kernel killed ") and f"({engine})" in message
+        for message in messages
+    ), messages
     assert sandbox.engine() not in (None, engine)
 
 
