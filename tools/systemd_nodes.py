@@ -12,6 +12,7 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -28,6 +29,7 @@ PACKAGES = [
     "dbus",
     "iproute2",
     "openssl",
+    "procps",
     "python3",
     "python3-apt",
     "python3-yaml",
@@ -111,7 +113,7 @@ class Node:
         run("mount", "-t", "overlay", "overlay", "-o", options, self.root)
         self._boot(hostname, group)
         leader = wait_for(f"{self.name} has a first process", self._leader, BOOT_TIMEOUT_S)
-        wait_for(f"{self.name} runs", lambda: self._runs(leader), BOOT_TIMEOUT_S)
+        self._wait_until_it_runs(leader)
         inside = ("nsenter", "--target", str(leader), "--net")
         run("ip", "link", "set", f"vz-{group}", "up")
         run(*inside, "ip", "address", "add", address, "dev", "host0")
@@ -185,17 +187,29 @@ class Node:
     def _leader(self) -> int:
         """Return the id of the node's first process, or 0."""
         watcher = self._watcher()
-        if not watcher:
-            return 0
         with contextlib.suppress(OSError):
-            children = Path(f"/proc/{watcher}/task/{watcher}/children").read_text().split()
-            return int(children[0]) if children else 0
+            for child in Path(f"/proc/{watcher}/task/{watcher}/children").read_text().split():
+                # systemd-nspawn has other children while it makes the node.
+                status = Path(f"/proc/{child}/status").read_text()
+                if re.search(r"^NSpid:.*\t1$", status, re.MULTILINE):
+                    return int(child)
         return 0
 
-    @staticmethod
-    def _runs(leader: int) -> bool:
-        inside = ("nsenter", "--target", str(leader), "--all")
-        return run(*inside, "systemctl", "is-system-running", check=False) == "running"
+    def _wait_until_it_runs(self, leader: int) -> None:
+        systemctl = ("nsenter", "--target", str(leader), "--all", "systemctl", "--no-pager")
+        state = ""
+
+        def runs() -> bool:
+            nonlocal state
+            state = run(*systemctl, "is-system-running", check=False)
+            return state == "running"
+
+        try:
+            wait_for(f"{self.name} runs", runs, BOOT_TIMEOUT_S)
+        except SystemExit as late:
+            failed = run(*systemctl, "--failed", "--no-legend", check=False)
+            jobs = run(*systemctl, "list-jobs", "--no-legend", check=False)
+            raise SystemExit(f"{late}: {state}. Failed: {failed}. Jobs: {jobs}") from None
 
 
 def main() -> int:
