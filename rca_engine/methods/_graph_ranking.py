@@ -54,15 +54,16 @@ def rank_by_graph(
     graph = discover_once(discover, suspects.values)
     relevance = np.abs(correlation(suspects.values)[start])
     found = head.scores(graph, suspects.trouble(start, relevance))
-    notes = (start_note if head.from_alert else "", _nothing_found(graph, found))
+    notes = (
+        start_note if head.from_alert else "",
+        _nothing_found(graph, found, suspects.name(start)),
+    )
     return suspects.ranking(found, "; ".join(filter(None, notes)) or None)
 
 
-def _nothing_found(graph: CausalGraph, found: Floats) -> str:
+def _nothing_found(graph: CausalGraph, found: Floats, start: str) -> str:
     if not graph.causes().any():
         return "the discovered graph has no usable link: ranked by deviation"
     if not found.any():
-        return (
-            "no link of the discovered graph leads from where the walk starts: ranked by deviation"
-        )
+        return f"no link of the discovered graph leads from {start}: ranked by deviation"
     return ""
