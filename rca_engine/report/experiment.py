@@ -17,7 +17,8 @@ from rca_engine.case import Case
 from rca_engine.errors import CaseError
 from rca_engine.model import NS
 from rca_engine.report.verdict import best_rank
-from rca_engine.report.words import fault_name, listed
+from rca_engine.report.words import fault_name
+from rcalab_common.words import listed
 
 _QUARANTINE = "quarantine"
 

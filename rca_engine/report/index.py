@@ -11,11 +11,11 @@ from urllib.parse import quote
 import pandas as pd
 
 from rca_engine.report.experiment import Answer, Experiment, Measured, read_experiment
-from rca_engine.report.words import MISSING, number, seconds
 from rca_engine.report.write import cautions, environment, static
 from rcalab_common.files import write_text
 from rcalab_common.html import page
 from rcalab_common.times import format_utc
+from rcalab_common.words import MISSING, number, seconds
 
 _FILE = "index.html"
 _LEADERBOARD = "evaluation/leaderboard.html"
