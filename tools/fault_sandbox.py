@@ -340,11 +340,14 @@ class Sandbox:
 
     def watchdogs(self) -> list[int]:
         """Return the numbers of the watchdogs that were started and still run."""
-        pids = [
-            json.loads(file.read_text(encoding="utf-8"))["pid"]
-            for file in self.state.glob("windows/*/watchdog.json")
+        files = self.state.glob("windows/*/watchdog.json")
+        found = [json.loads(file.read_text(encoding="utf-8")) for file in files]
+        # By start too: a number may be somebody else's by now.
+        return [
+            each["pid"]
+            for each in found
+            if (stat := stat_of(each["pid"])) and stat[0] != "Z" and int(stat[19]) == each["start"]
         ]
-        return [pid for pid in pids if state_of(pid) not in ("", "Z")]
 
     def left_to_undo(self) -> list[str]:
         """Return the windows with something left to undo: where no watchdog was, no dose was."""
@@ -458,11 +461,17 @@ def _remove_cgroup(folder: Path, timeout_s: float = 10.0) -> None:
 
 def state_of(pid: int) -> str:
     """Return the letter of a process's state, as ps shows it; empty if there is none."""
+    stat = stat_of(pid)
+    return stat[0] if stat else ""
+
+
+def stat_of(pid: int) -> list[str]:
+    """Return a process's fields of ``/proc/PID/stat`` from its state on; none if it is gone."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except (FileNotFoundError, ProcessLookupError):
-        return ""
-    return text.rpartition(")")[2].split()[0]
+        return []
+    return text.rpartition(")")[2].split()
 
 
 def wait_for(
