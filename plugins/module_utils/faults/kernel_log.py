@@ -28,7 +28,7 @@ class KernelLog:
 
     def killed(self) -> list[int]:
         """Return the numbers of the processes that were killed for memory since the last call."""
-        found = []
+        found: list[int] = []
         while True:
             try:
                 record = os.read(self._handle, _RECORD_BYTES)
