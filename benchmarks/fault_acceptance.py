@@ -31,7 +31,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tools"))
-from fault_sandbox import chaos_rules, pod_state  # noqa: E402 - a tool, not a package
+from fault_state import chaos_rules, pod_state  # noqa: E402 - a tool, not a package
 
 NODE = f"node/{socket.gethostname().partition('.')[0]}"
 REPLICA, GATEWAY, HEAD = "replica/llm-1", "gateway/nginx", "head/ray"
