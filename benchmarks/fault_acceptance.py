@@ -21,6 +21,7 @@ import sys
 import tempfile
 import threading
 import time
+import urllib.request
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -30,7 +31,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tools"))
-from fault_sandbox import chaos_rules, pod_state  # noqa: E402 - a tool, not a package
+from fault_state import chaos_rules, pod_state  # noqa: E402 - a tool, not a package
 
 NODE = f"node/{socket.gethostname().partition('.')[0]}"
 REPLICA, GATEWAY, HEAD = "replica/llm-1", "gateway/nginx", "head/ray"
@@ -120,6 +121,30 @@ class Lab:
         self.folder = folder
         self.pods = json.loads((folder / "pods.json").read_text(encoding="utf-8"))["pods"]
         self.agent, self.state = folder / "chaos/agent.pyz", folder / "chaos/state"
+        self._service = json.loads((folder / "lab.json").read_text(encoding="utf-8"))["service"]
+
+    def wait_until_whole(self, timeout_s: float = 180.0) -> None:
+        """Wait until Serve has every replica: what a fault provoked, it starts again later."""
+        replicas = sum(pod["component"].startswith("replica/") for pod in self.pods)
+        end = time.monotonic() + timeout_s
+        while self._running() < replicas:
+            if time.monotonic() > end:
+                raise RuntimeError(f"Serve has not {replicas} replicas after {timeout_s:.0f} s")
+            time.sleep(2)
+
+    def _running(self) -> int:
+        token = Path(self._service["token_file"]).read_text(encoding="ascii").strip()
+        headers = {"Authorization": f"Bearer {token}"}
+        request = urllib.request.Request(self._service["url"], headers=headers)  # noqa: S310
+        with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310 - the lab's own
+            apps = json.load(answer)["applications"]
+        return sum(
+            replica["state"] == "RUNNING"
+            for app in apps.values()
+            for name, deployment in app["deployments"].items()
+            if name.startswith("LLMServer")
+            for replica in deployment["replicas"]
+        )
 
     def snapshot(self) -> dict[str, object]:
         """Return all that a fault may change in any pod."""
@@ -274,6 +299,7 @@ def seconds_between(times: dict[str, str | None], first: str, last: str) -> floa
 
 def do(case: Case, repetition: int, lab: Lab, client: Client) -> Window:
     """Do one window and judge it."""
+    lab.wait_until_whole()
     before = lab.snapshot()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "truth.json")

@@ -25,6 +25,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from fault_state import chaos_rules, pod_state, stat_of, state_of
+
 ROOT = Path(__file__).resolve().parents[1]
 FAULTS = ROOT / "plugins/module_utils/faults"
 CGROUPS = Path("/sys/fs/cgroup")
@@ -340,11 +342,14 @@ class Sandbox:
 
     def watchdogs(self) -> list[int]:
         """Return the numbers of the watchdogs that were started and still run."""
-        pids = [
-            json.loads(file.read_text(encoding="utf-8"))["pid"]
-            for file in self.state.glob("windows/*/watchdog.json")
+        files = self.state.glob("windows/*/watchdog.json")
+        found = [json.loads(file.read_text(encoding="utf-8")) for file in files]
+        # By start too: a number may be somebody else's by now.
+        return [
+            each["pid"]
+            for each in found
+            if (stat := stat_of(each["pid"])) and stat[0] != "Z" and int(stat[19]) == each["start"]
         ]
-        return [pid for pid in pids if state_of(pid) not in ("", "Z")]
 
     def left_to_undo(self) -> list[str]:
         """Return the windows with something left to undo: where no watchdog was, no dose was."""
@@ -405,43 +410,6 @@ class Sandbox:
         }
 
 
-def pod_state(cgroup: Mapping[str, Path], netns: str | None) -> dict[str, object]:
-    """Return what a fault may change of a pod with cgroups of version 1."""
-    memory, cpu, blkio = (cgroup[name] for name in ("memory", "cpu", "blkio"))
-    pids = [int(pid) for pid in (cpu / "cgroup.procs").read_text().split()]
-    inside = [] if netns is None else ["ip", "netns", "exec", netns]
-    qdisc = [*inside, "tc", "qdisc", "show", "dev", "eth0"]
-    return {
-        "quota": (cpu / "cpu.cfs_quota_us").read_text().strip(),
-        "period": (cpu / "cpu.cfs_period_us").read_text().strip(),
-        "memory_limit": (memory / "memory.limit_in_bytes").read_text().strip(),
-        "read_limit": (blkio / "blkio.throttle.read_bps_device").read_text().strip(),
-        "write_limit": (blkio / "blkio.throttle.write_bps_device").read_text().strip(),
-        "rules": chaos_rules(netns),
-        "qdisc": None if netns is None else _output(*qdisc).split()[1],
-        "helpers": [pid for pid in pids if _is_helper(pid)],
-        "stopped": [pid for pid in pids if state_of(pid) == "T"],
-    }
-
-
-def _is_helper(pid: int) -> bool:
-    try:
-        return b"RCALAB_CHAOS=" in Path(f"/proc/{pid}/environ").read_bytes()
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-
-
-def chaos_rules(netns: str | None = None) -> list[str]:
-    """Return the faults' rules in the packet filter of a namespace, or of the machine."""
-    inside = [] if netns is None else ["ip", "netns", "exec", netns]
-    rules = _output(*inside, "iptables-save")
-    return [line for line in rules.splitlines() if "RCALAB-CHAOS" in line]
-
-
-def _output(*command: str) -> str:
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
-
-
 def _remove_cgroup(folder: Path, timeout_s: float = 10.0) -> None:
     end = time.monotonic() + timeout_s
     while folder.is_dir():
@@ -454,15 +422,6 @@ def _remove_cgroup(folder: Path, timeout_s: float = 10.0) -> None:
             if time.monotonic() > end:
                 raise
             time.sleep(0.05)
-
-
-def state_of(pid: int) -> str:
-    """Return the letter of a process's state, as ps shows it; empty if there is none."""
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-    except (FileNotFoundError, ProcessLookupError):
-        return ""
-    return text.rpartition(")")[2].split()[0]
 
 
 def wait_for(

@@ -14,8 +14,8 @@ from typing import ClassVar
 
 from .. import processes, web
 from ..contract import ANY_ISOLATION, DURATION, Fault, Parameter, Target
-from ..errors import RefusedError
-from ..undo import WriteFile
+from ..errors import NotRevertedError, RefusedError
+from ..undo import Undo, WriteFile
 from ..undo_action import UndoAction
 
 _LIBRARY = "libfaketime"
@@ -59,6 +59,7 @@ class ClockSkew(Fault):
                 f"from a Date header"
             )
         self._file: Path | None = None
+        self._seen = False
 
     def root_cause_metrics(self) -> tuple[str, ...]:
         return ()  # it shows in times, and in no series
@@ -104,12 +105,18 @@ class ClockSkew(Fault):
         self._file.write_text(f"{self.values['offset_s']:+g}s\n", encoding="utf-8")
 
     def verify_effect(self) -> bool:
-        return abs(self._offset_s() - self.values["offset_s"]) <= _TOLERANCE_S
+        self._seen = abs(self._offset_s() - self.values["offset_s"]) <= _TOLERANCE_S
+        return self._seen
 
     def disturbance(self) -> str | None:
         if not self.target.pod.processes():
             return f"nothing runs in pod {self.target.pod.name} any more"
         return None
+
+    def verify_reverted(self, undo: Undo) -> None:
+        super().verify_reverted(undo)
+        if self._seen and abs(offset_s := self._offset_s()) > _TOLERANCE_S:
+            raise NotRevertedError(f"the pod's clock is still off by {offset_s:.0f} s")
 
     def measured_dose(self) -> dict[str, float]:
         return {"offset_s": round(self._offset_s(), 3)}

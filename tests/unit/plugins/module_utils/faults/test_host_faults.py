@@ -336,6 +336,26 @@ def test_a_second_fault_waits_for_the_first(sandbox: fault_sandbox.Sandbox) -> N
     assert first.returncode == ABORTED
 
 
+@pytest.mark.parametrize(("armed", "code"), [(False, EFFECTIVE), (True, REFUSED)])
+def test_an_undo_under_which_nothing_was_done_stands_in_nobodys_way(
+    sandbox: fault_sandbox.Sandbox, armed: bool, code: int
+) -> None:
+    sandbox.run("F10", duration_s=2).communicate(timeout=30)
+    (done, *_) = sorted(sandbox.state.glob("windows/*-F10/undone.json"), reverse=True)
+    left = done.parent.with_name("2026-01-01T000000.000000000Z-F10")
+    left.mkdir()
+    (left / "undo.json").write_bytes(done.read_bytes())
+    (left / "truth.json").write_bytes(done.with_name("truth.json").read_bytes())
+    if armed:  # as a watchdog leaves it that was killed with its runner
+        (left / "watchdog.json").write_text('{"pid": 4194303, "start": 0}')
+
+    run = sandbox.run("F10", duration_s=2)
+    err = run.communicate(timeout=30)[1]
+
+    assert run.returncode == code, err
+    assert sandbox.revert().returncode == 0
+
+
 def test_a_sample_of_kills_is_put_back_in_time(sandbox: fault_sandbox.Sandbox) -> None:
     faults = fault_kills.injections(costly=False, alone=True)
 
