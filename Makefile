@@ -9,7 +9,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 # What `make test` runs, quick answers first; each stage is a target below.
 STAGES_FAST := lint fast
-STAGES := lint packages units sanity install-test molecule e2e
+STAGES := lint packages units faults sanity install-test molecule e2e
 JUNIT := .cache/junit
 SCENARIOS := $(patsubst extensions/molecule/%/molecule.yml,molecule-%,$(wildcard extensions/molecule/*/molecule.yml))
 PYTEST = $(BIN)/pytest --junitxml=$(JUNIT)/$@.xml
@@ -102,6 +102,10 @@ packages: cluster-tools ## tests of the packages and of the collection as files,
 
 units: $(ANTEST)/.made ## tests of the plugins as ansible-test runs them
 	$(ANTEST)/bin/python tools/ansible_test.py --junit $(JUNIT) units --local --python 3.11
+
+# ansible-test does not know tools/, and in it the sandbox of real parts.
+faults: venv ## the host's faults in a sandbox, and what is left when their processes are killed
+	$(PYTEST) tests/unit/plugins/module_utils/faults/test_host_faults.py
 
 # ansible-test judges what Ansible runs; ruff and mypy judge the packages, by other rules.
 NOT_ANSIBLE := loadgen/ rca_engine/ rcalab_common/ tests/packages/ tests/fake_kubernetes/ tests/e2e/ tools/
