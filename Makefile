@@ -15,7 +15,7 @@ SCENARIOS := $(patsubst extensions/molecule/%/molecule.yml,molecule-%,$(wildcard
 PYTEST = $(BIN)/pytest --junitxml=$(JUNIT)/$@.xml
 
 .DELETE_ON_ERROR:
-.PHONY: $(SCENARIOS) help venv setup setup-test demo lab-up lab-down test test-fast fast $(STAGES) lint-python lint-types lint-ansible \
+.PHONY: $(SCENARIOS) help venv cluster-tools setup setup-test demo lab-up lab-down test test-fast fast $(STAGES) lint-python lint-types lint-ansible \
 	lint-changelog docs clean
 
 help: ## show what there is to make
@@ -47,6 +47,9 @@ $(VENV)/.made: requirements/control.in requirements/control.txt pyproject.toml
 	mkdir -p $(@D)
 	ln -sfn ../../.. $@
 
+cluster-tools: venv ## kubernetes.core, helm and kubectl, for roles of a cluster and their tests
+	@$(BIN)/python tools/cluster_tools.py
+
 $(ANTEST)/.made: requirements/antest.in requirements/antest.txt
 	$(PYTHON) -m venv $(ANTEST)
 	$(ANTEST)/bin/pip install --quiet --constraint requirements/antest.txt --requirement requirements/antest.in
@@ -71,7 +74,7 @@ test: setup-test ## everything, with the lab
 test-fast: venv ## lint and tests without a lab, in under 3 minutes
 	@$(BIN)/python tools/stages.py --junit $(JUNIT) $(STAGES_FAST)
 
-lint: venv ## ruff, mypy, ansible-lint, yamllint, changelog, side by side
+lint: cluster-tools ## ruff, mypy, ansible-lint, yamllint, changelog, side by side
 	@$(MAKE) --no-print-directory --jobs=2 --keep-going --output-sync=target \
 		lint-ansible lint-types lint-python lint-changelog
 
@@ -83,24 +86,25 @@ lint-types:
 	$(BIN)/mypy
 	$(BIN)/mypy tools benchmarks
 
-lint-ansible:
+lint-ansible: cluster-tools
 	$(BIN)/ansible-lint --offline
 
 lint-changelog:
 	$(BIN)/antsibull-changelog lint
 
 # The modules' own tests are left to ansible-test, which gives each a process of its own.
-fast: venv ## tests that need no server, no sandbox and no data set
-	$(PYTEST) --numprocesses=2 -m 'not slow' tests/packages tests/unit/plugins/module_utils tests/unit/plugins/callback
+fast: cluster-tools ## tests that need no server, no sandbox and no data set
+	$(PYTEST) --numprocesses=2 -m 'not slow' tests/packages \
+		$(addprefix tests/unit/plugins/,callback lookup module_utils)
 
-packages: venv ## tests of the packages and of the collection as files, with pytest
+packages: cluster-tools ## tests of the packages and of the collection as files, with pytest
 	$(PYTEST) --numprocesses=2 tests/packages
 
 units: $(ANTEST)/.made ## tests of the plugins as ansible-test runs them
 	$(ANTEST)/bin/python tools/ansible_test.py --junit $(JUNIT) units --local --python 3.11
 
 # ansible-test judges what Ansible runs; ruff and mypy judge the packages, by other rules.
-NOT_ANSIBLE := loadgen/ rca_engine/ rcalab_common/ tests/packages/ tests/e2e/ tools/
+NOT_ANSIBLE := loadgen/ rca_engine/ rcalab_common/ tests/packages/ tests/fake_kubernetes/ tests/e2e/ tools/
 sanity: $(ANTEST)/.made ## ansible-test sanity
 	$(ANTEST)/bin/python tools/ansible_test.py --junit $(JUNIT) sanity --local --python 3.11 --junit \
 		$(addprefix --exclude=,$(NOT_ANSIBLE))
@@ -108,10 +112,10 @@ sanity: $(ANTEST)/.made ## ansible-test sanity
 install-test: venv ## build the collection, install it elsewhere, use it there
 	$(PYTEST) tests/e2e/test_install.py
 
-molecule: venv ## every scenario of extensions/molecule, two side by side
+molecule: cluster-tools ## every scenario of extensions/molecule, two side by side
 	@$(MAKE) --no-print-directory --jobs=2 --keep-going --output-sync=target $(SCENARIOS)
 
-$(SCENARIOS): molecule-%:
+$(SCENARIOS): molecule-%: cluster-tools
 	$(BIN)/molecule test --scenario-name $*
 
 e2e: setup-test ## the lab from start to report
@@ -119,8 +123,9 @@ e2e: setup-test ## the lab from start to report
 
 ## the rest
 
-docs: venv ## write the roles' READMEs from their argument specs
+docs: venv ## write the roles' READMEs from their argument specs, and Grafana's dashboards
 	$(BIN)/python tools/role_readmes.py
+	PYTHONPATH=tools $(BIN)/python -m dashboards
 
 clean: ## remove environments, caches and results of tests
 	rm -rf .venv .venvs .collections .cache .ansible .mypy_cache .ruff_cache .pytest_cache dist

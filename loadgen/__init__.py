@@ -7,9 +7,12 @@
 
 from loadgen.arrivals import Arrivals
 from loadgen.errors import LoadgenError, OutputError, ProfileError, TargetError
+from loadgen.merging import merge
 from loadgen.profile import Profile, Timeouts
 from loadgen.prompts.spec import Prompts
-from loadgen.runner import Result, run
+from loadgen.result import Result
+from loadgen.runner import Sharing, run
+from loadgen.shard import Shard
 from loadgen.workload import Api, Bursts, ClosedLoop, Lengths, Trace
 
 __all__ = [
@@ -24,8 +27,11 @@ __all__ = [
     "ProfileError",
     "Prompts",
     "Result",
+    "Shard",
+    "Sharing",
     "TargetError",
     "Timeouts",
     "Trace",
+    "merge",
     "run",
 ]

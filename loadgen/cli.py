@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command line: ``loadgen run``, ``loadgen mock``."""
+"""The command line: a verb is a file in ``commands`` and a line here."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 import uvloop
 from rich.console import Console
 
-from loadgen.commands import mock, run_options
+from loadgen.commands import compare, merge, mock, report, run_options, search, sweep
 from loadgen.commands.common import EXIT_ERROR
 from loadgen.commands.run import run_load
 from loadgen.errors import LoadgenError
@@ -60,5 +60,10 @@ def _parser() -> argparse.ArgumentParser:
     run = verb("run", "put a load on a service", run_options)
     run.set_defaults(command=run_load)
     run_options.add_run_options(run)
+    search.add_search(verb("search", "find the highest rate that keeps an SLO", search))
+    sweep.add_sweep(verb("sweep", "run a load at several rates or numbers of users", sweep))
+    report.add_report(verb("report", "show a finished run, write it in other forms", report))
+    compare.add_compare(verb("compare", "compare two finished runs", compare))
+    merge.add_merge(verb("merge", "make one run of the shards of several machines", merge))
     mock.add_mock(verb("mock", "play an LLM service", mock))
     return parser

@@ -3,6 +3,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
 
 class LoadgenError(Exception):
     """Base of every error of this package: says what was wrong, where, and what to do."""
@@ -18,3 +22,12 @@ class TargetError(LoadgenError):
 
 class OutputError(LoadgenError):
     """The output folder holds a finished run, or can't be written."""
+
+
+@contextmanager
+def saving(path: Path) -> Iterator[None]:
+    """Give a file or folder that can't be written its one error, :class:`OutputError`."""
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(f"can't write {path}: {error.strerror or error}") from error

@@ -21,6 +21,7 @@ from loadgen.prompts.maker import PromptMaker
 from loadgen.provider import Ask, Provider
 from loadgen.records import MEASURED, WARMUP, RecordWriter
 from loadgen.schedule import Schedule
+from loadgen.shard import WHOLE, Shard
 from loadgen.workload import ClosedLoop
 
 _FLUSH_S = 0.5
@@ -39,8 +40,8 @@ class Issue:
         Where records go, and who is told.
     stop
         Set from outside to end the run early.
-    shard, shards
-        Which of how many shares this is.
+    shard
+        Which requests are this process's.
     """
 
     profile: Profile
@@ -51,8 +52,7 @@ class Issue:
     writer: RecordWriter
     progress: Progress
     stop: asyncio.Event
-    shard: int = 0
-    shards: int = 1
+    shard: Shard = WHOLE
     _in_flight: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def perform(
@@ -99,7 +99,7 @@ class Issue:
 
     async def _send_on_time(self, client: Client, start_ns: int, group: asyncio.TaskGroup) -> None:
         """Start a task for each request at its time, whatever became of those before it."""
-        for index in self.schedule.share(self.shard, self.shards):
+        for index in self.shard.of(len(self.schedule.offsets_ns)):
             phase = WARMUP if index < self.schedule.warmup else MEASURED
             scheduled_ns = start_ns + self.schedule.offsets_ns[index]
             request = self._request(index, phase, scheduled_ns)
@@ -120,7 +120,7 @@ class Issue:
             end_ns = measured_ns + round(profile.duration_s * _NS)
         left = None
         if profile.requests is not None:
-            left = len(range(self.shard, profile.requests, self.shards))
+            left = len(self.shard.of(profile.requests))
         over = asyncio.Event()
 
         async def user(number: int) -> None:
@@ -143,7 +143,7 @@ class Issue:
                 index += closed.users
                 due_ns = self.clock.now_ns() + closed.think_ns(profile.seed, index)
 
-        shares = range(self.shard, closed.users, self.shards) if left != 0 else ()
+        shares = self.shard.of(closed.users) if left != 0 else ()
         users = [group.create_task(user(number)) for number in shares]
         try:
             if end_ns is None and users:

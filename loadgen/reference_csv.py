@@ -13,10 +13,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from loadgen.errors import OutputError
+from loadgen.errors import saving
 from loadgen.profile import Profile
-from loadgen.records import MEASURED, Record, read_records
-from loadgen.runner import Result
+from loadgen.records import MEASURED, Record
+from loadgen.result import Result
 
 REFERENCE_COLUMNS = (
     "Provider",
@@ -45,16 +45,13 @@ def append_row(path: Path, result: Result, profile: Profile) -> None:
     OutputError
         If the file can't be written.
     """
-    records = [record for record in read_records(result.requests_path) if record.success]
+    records = [record for record in result.records() if record.success]
     row = _reference(records, profile) | _own(result.summary)
-    try:
-        with path.open("a", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(file, [*REFERENCE_COLUMNS, *OWN_COLUMNS])
-            if file.tell() == 0:
-                writer.writeheader()
-            writer.writerow(row)
-    except OSError as error:
-        raise OutputError(f"can't write {path}: {error.strerror or error}") from error
+    with saving(path), path.open("a", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, [*REFERENCE_COLUMNS, *OWN_COLUMNS])
+        if file.tell() == 0:
+            writer.writeheader()
+        writer.writerow(row)
 
 
 def _reference(records: Sequence[Record], profile: Profile) -> dict[str, Any]:

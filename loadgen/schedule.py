@@ -2,7 +2,7 @@
 """When each request is due: computed before the run, and changed by nothing that the server does.
 
 The whole schedule follows from the profile, never from who computes it: each of several processes
-makes the same one and takes its share by index (:meth:`Schedule.share`).
+makes the same one and takes its share by index (:class:`loadgen.shard.Shard`).
 """
 
 from __future__ import annotations
@@ -69,10 +69,6 @@ class Schedule:
         for column in (self.offsets_ns, *self.rows.columns()):
             digest.update(array("q", column).tobytes())
         return digest.hexdigest()
-
-    def share(self, shard: int, shards: int) -> range:
-        """Return the requests of one of several processes: every ``shards``-th by index."""
-        return range(shard, len(self.offsets_ns), shards)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,15 +9,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Self
 
 from loadgen.audit import Audit
+from loadgen.events import Events
 from loadgen.profile import Profile
-from loadgen.prompts.calibration import Calibration
 from loadgen.records import MEASURED, Record
 from loadgen.schedule import Schedule
+from loadgen.shard import WHOLE, Shard
 from loadgen.stats import spread
-from rcalab_common.slo import first_breach
+from loadgen.windows import describe_windows
+from rcalab_common.slo import Slo, first_breach
 from rcalab_common.times import format_utc
 
 FORMAT = 1
@@ -29,19 +32,72 @@ _LATENCIES = (
     "service_latency_ms",
     "tpot_ms",
 )
+_NS = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What a run was to do, as its summary tells it.
+
+    Parameters
+    ----------
+    profile
+        :meth:`loadgen.profile.Profile.to_dict`.
+    sha256, requests, warmup, duration_s
+        Of the whole schedule. A closed loop has no ``requests`` and no ``warmup``; ``duration_s``
+        is ``None`` where such a loop ends by count.
+    """
+
+    profile: Mapping[str, Any]
+    sha256: str
+    requests: int
+    warmup: int
+    duration_s: float | None
+
+    @classmethod
+    def of(cls, profile: Profile, schedule: Schedule) -> Self:
+        """Return what a profile and its schedule ask for."""
+        return cls(
+            profile=profile.to_dict(),
+            sha256=schedule.sha256,
+            requests=len(schedule.offsets_ns),
+            warmup=schedule.warmup,
+            duration_s=schedule.duration_s,
+        )
+
+    @property
+    def closed(self) -> bool:
+        """Whether users send when they are ready."""
+        return self.profile["closed"] is not None
+
+    @property
+    def slo(self) -> Slo:
+        """What a good request is."""
+        return Slo(**self.profile["slo"])
+
+    @property
+    def processes(self) -> int:
+        """How many processes sent on each machine."""
+        return int(self.profile["processes"])
+
+    def span_ns(self, start_ns: int, end_ns: int, duration_s: float) -> tuple[int, int]:
+        """Return start and end of the measured phase of a run, which may have ended before it."""
+        measured_ns = start_ns + round(self.profile["warmup_s"] * _NS)
+        return measured_ns, min(end_ns, measured_ns + round(duration_s * _NS))
 
 
 def summarise(
     records: Iterable[Record],
     *,
-    profile: Profile,
-    schedule: Schedule,
+    asked: Asked,
     start_ns: int,
     end_ns: int,
     audit: Audit,
     interrupted: bool,
+    shard: Shard = WHOLE,
     clock: Mapping[str, int] | None = None,
-    calibration: Calibration | None = None,
+    calibration: Mapping[str, Any] | None = None,
+    events: Events | None = None,
 ) -> dict[str, Any]:
     """Compute ``summary.json``.
 
@@ -49,7 +105,7 @@ def summarise(
     ----------
     records
         Those of the run, in any order.
-    profile, schedule
+    asked
         What was asked for.
     start_ns, end_ns
         Start and end of the run, epoch nanoseconds.
@@ -57,30 +113,36 @@ def summarise(
         What the client saw of itself.
     interrupted
         Whether somebody ended the run before its time.
+    shard
+        Which of the scheduled requests were this run's to send.
     clock
         Wall clock less monotonic clock at the start, and how far the wall clock went since, ns.
     calibration
         How prompts were made exact, if they were.
+    events
+        Windows that were marked, if any were asked for.
     """
+    slo = asked.slo
     everything = list(records)
     measured = [record for record in everything if record.phase == MEASURED]
     done = [record for record in measured if record.success]
-    met = [_met(record, profile) for record in measured]
+    met = [_met(record, slo) for record in measured]
     lag = [(record.sent_ns - record.scheduled_ns) / 1e6 for record in everything]
     verdict, reasons = audit.verdict(spread(lag)["p99"])
     # Users of a closed loop send what they get to: all that is scheduled is what was sent.
-    scheduled = len(measured) if profile.closed is not None else schedule.measured
-    duration_s = schedule.duration_s or _span_s(measured)
+    scheduled = len(measured) if asked.closed else len(shard.of(asked.requests, asked.warmup))
+    duration_s = asked.duration_s or _span_s(measured)
     return {
         "format": FORMAT,
         "start": format_utc(start_ns),
         "end": format_utc(end_ns),
         "interrupted": interrupted,
-        "profile": profile.to_dict(),
+        "shard": None if shard == WHOLE else {"index": shard.index, "count": shard.count},
+        "profile": dict(asked.profile),
         "schedule": {
-            "sha256": schedule.sha256,
-            "requests": len(everything) if profile.closed else len(schedule.offsets_ns),
-            "warmup": len(everything) - len(measured) if profile.closed else schedule.warmup,
+            "sha256": asked.sha256,
+            "requests": len(everything) if asked.closed else asked.requests,
+            "warmup": len(everything) - len(measured) if asked.closed else asked.warmup,
             "duration_s": duration_s,
         },
         "requests": {
@@ -105,8 +167,13 @@ def summarise(
             "met": sum(met),
             "attainment": sum(met) / scheduled if scheduled else 0.0,
             "goodput_per_s": sum(met) / duration_s,
-            "first_breach": _breach(measured, met, profile),
+            "first_breach": _breach(measured, met, slo),
         },
+        "windows": None
+        if events is None
+        else describe_windows(
+            events, measured, slo, span_ns=asked.span_ns(start_ns, end_ns, duration_s)
+        ),
         "token_sources": dict(
             sorted(Counter(record.token_source for record in done if record.token_source).items())
         ),
@@ -121,10 +188,10 @@ def summarise(
             "cpu_s": audit.cpu_s,
             "wall_s": audit.wall_s,
             "own_errors": audit.own_errors,
-            "processes": profile.processes,
+            "processes": asked.processes,
         },
         "clock": dict(clock) if clock is not None else None,
-        "calibration": _calibrated(calibration),
+        "calibration": dict(calibration) if calibration is not None else None,
     }
 
 
@@ -136,37 +203,25 @@ def _span_s(records: Sequence[Record]) -> float:
     return max(1e-9, (max(record.end_ns for record in records) - start) / 1e9)
 
 
-def _calibrated(calibration: Calibration | None) -> dict[str, Any] | None:
-    if calibration is None:
-        return None
-    return {
-        "exact": calibration.exact,
-        "overhead_tokens": calibration.overhead_tokens,
-        "tokens_per_word": calibration.tokens_per_word,
-        "vocabulary": len(calibration.vocabulary),
-        "probes": calibration.probes,
-    }
-
-
 def _values(records: Sequence[Record], name: str) -> list[float]:
     return [value for record in records if (value := getattr(record, name)) is not None]
 
 
-def _met(record: Record, profile: Profile) -> bool:
-    return profile.slo.met(
+def _met(record: Record, slo: Slo) -> bool:
+    return slo.met(
         success=record.success,
         ttft_ms=record.response_ttft_ms,
         latency_ms=record.response_latency_ms,
     )
 
 
-def _breach(records: Sequence[Record], met: list[bool], profile: Profile) -> dict[str, Any] | None:
-    breach = first_breach([record.scheduled_ns for record in records], met, profile.slo)
+def _breach(records: Sequence[Record], met: list[bool], slo: Slo) -> dict[str, Any] | None:
+    breach = first_breach([record.scheduled_ns for record in records], met, slo)
     if breach is None:
         return None
     return {
         "time": format_utc(breach.time_ns),
         "attainment": breach.attainment,
-        "target": profile.slo.target,
+        "target": slo.target,
         "due": breach.due,
     }

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 _NS = 1_000_000_000
@@ -67,12 +67,27 @@ class Breach:
     due: int
 
 
-def first_breach(due_ns: Sequence[int], met: Sequence[bool], slo: Slo) -> Breach | None:
-    """Find the end of the first window in which too few of the due requests met the SLO.
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """One sliding window: its end, how many requests were due in it, how many met the SLO."""
 
-    Windows are half open, ``slo.window_s`` long and slide by one second from the first intended
-    time; the last one ends within a second after the last intended time. A window in which nothing
-    was due says nothing. A load shorter than one window is judged as one window.
+    end_ns: int
+    due: int
+    kept: int
+
+    def holds(self, target: float) -> bool:
+        """Say whether enough of them did; one in which nothing was due says nothing against it."""
+        return self.kept >= target * self.due
+
+
+def stretches(
+    due_ns: Sequence[int], met: Sequence[bool], slo: Slo, *, start_ns: int | None = None
+) -> Iterator[Stretch]:
+    """Yield the sliding windows of a load, in the order of time.
+
+    Windows are half open, ``slo.window_s`` long and slide by one second from ``start_ns``, by
+    default the first intended time; the last one ends within a second after the last intended
+    time. A load shorter than one window is one window.
 
     Parameters
     ----------
@@ -81,7 +96,34 @@ def first_breach(due_ns: Sequence[int], met: Sequence[bool], slo: Slo) -> Breach
     met
         For each of them, whether it finished within the SLO (:meth:`Slo.met`).
     slo
-        Gives ``target`` and ``window_s``.
+        Gives ``window_s``.
+    start_ns
+        Start of the first window; requests due before it are in none.
+
+    Raises
+    ------
+    ValueError
+        If the two sequences differ in length.
+    """
+    pairs = sorted(zip(due_ns, met, strict=True))
+    if not pairs:
+        return
+    times = [int(due) for due, _ in pairs]
+    kept = [0]
+    for _, ok in pairs:
+        kept.append(kept[-1] + bool(ok))
+    window = round(slo.window_s * _NS)
+    end = (times[0] if start_ns is None else start_ns) + window
+    while True:
+        low, high = bisect_left(times, end - window), bisect_left(times, end)
+        yield Stretch(end_ns=end, due=high - low, kept=kept[high] - kept[low])
+        end += _NS
+        if end > times[-1] + _NS:
+            return
+
+
+def first_breach(due_ns: Sequence[int], met: Sequence[bool], slo: Slo) -> Breach | None:
+    """Find the end of the first window (:func:`stretches`) in which too few requests met the SLO.
 
     Returns
     -------
@@ -93,20 +135,7 @@ def first_breach(due_ns: Sequence[int], met: Sequence[bool], slo: Slo) -> Breach
     ValueError
         If the two sequences differ in length.
     """
-    pairs = sorted(zip(due_ns, met, strict=True))
-    if not pairs:
-        return None
-    times = [int(due) for due, _ in pairs]
-    kept = [0]
-    for _, ok in pairs:
-        kept.append(kept[-1] + bool(ok))
-    window = round(slo.window_s * _NS)
-    end = times[0] + window
-    while True:
-        low, high = bisect_left(times, end - window), bisect_left(times, end)
-        due = high - low
-        if due and kept[high] - kept[low] < slo.target * due:
-            return Breach(time_ns=end, attainment=(kept[high] - kept[low]) / due, due=due)
-        end += _NS
-        if end > times[-1] + _NS:
-            return None
+    for each in stretches(due_ns, met, slo):
+        if not each.holds(slo.target):
+            return Breach(time_ns=each.end_ns, attainment=each.kept / each.due, due=each.due)
+    return None

@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -48,17 +49,23 @@ class Outcome:
 def play(name: str, variables: dict[str, Any]) -> float:
     """Run a playbook and return its seconds; raise CalledProcessError when it fails."""
     start = time.monotonic()
-    subprocess.run(
-        [
-            str(Path(sys.executable).with_name("ansible-playbook")),
-            str(ROOT / "playbooks" / f"{name}.yml"),
-            "--extra-vars",
-            json.dumps(variables),
-        ],
-        cwd=ROOT,
-        check=True,
-        env=os.environ | {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")},
-    )
+    command = [
+        str(Path(sys.executable).with_name("ansible-playbook")),
+        str(ROOT / "playbooks" / f"{name}.yml"),
+        "--extra-vars",
+        json.dumps(variables),
+    ]
+    environment = os.environ | {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}
+    process = subprocess.Popen(command, cwd=ROOT, env=environment, process_group=0)
+    try:
+        code = process.wait()
+    except KeyboardInterrupt:
+        # Ansible stops as by Ctrl-C, whichever signal came here, before anything else is done.
+        os.killpg(process.pid, signal.SIGINT)
+        process.wait()
+        raise
+    if code:
+        raise subprocess.CalledProcessError(code, command)
     return time.monotonic() - start
 
 
@@ -70,6 +77,12 @@ def newest_run(experiment: str, since: float) -> Path | None:
         if p.stat().st_mtime >= since
     ]
     return max(cases, key=lambda p: p.stat().st_mtime, default=None)
+
+
+def measured(experiment: str) -> int:
+    """Count the repetitions that the experiment has a case of."""
+    cases = (RESULTS / experiment).glob("*/run-*/case.json")
+    return max(Counter(path.parent.parent.name for path in cases).values(), default=0)
 
 
 def read_run(folder: Path, outcome: Outcome) -> None:
@@ -95,6 +108,9 @@ def demo(number: int, variables: dict[str, Any], keep_lab: bool) -> Outcome:
     """Do the main job once; the lab comes down also when a step fails or is interrupted."""
     outcome = Outcome(number)
     before, began = Snapshot.take(), time.time()
+    # An experiment does what is left of its plan; one more repetition is left, then.
+    repetitions = 1 + measured(variables["experiment_name"])
+    variables = {"experiment_repetitions": repetitions, **variables}
     try:
         outcome.seconds["lab up"] = play("lab_up", variables)
         outcome.seconds["run"] = play("experiment", variables)
@@ -164,7 +180,6 @@ def main() -> int:
     options = parser.parse_args()
     variables: dict[str, Any] = {"experiment_name": "demo", "experiment_results_dir": str(RESULTS)}
     variables |= dict(pair.split("=", 1) for pair in options.set)
-    # Ansible gets the signal too and stops; what is left to do here is to take the lab down.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     outcomes: list[Outcome] = []
     for number in range(1, options.runs + 1):

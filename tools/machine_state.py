@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import os
 import subprocess
@@ -18,19 +19,14 @@ def _run(*arguments: str) -> str:
         return ""
 
 
-def _processes() -> frozenset[str]:
-    """Return the marked processes, and any whose program is one that a lab runs."""
-    programs = (
-        "ray::",
-        "raylet",
-        "gcs_server",
-        "VLLM::",
-        "supervisord",
-        "nginx",
-        "prometheus",
-        "pod_exec",
-        "agent.pyz",
-    )
+def _folders(lab: str) -> tuple[Path, Path]:
+    """Return where a lab keeps its files, with network namespaces and without."""
+    return Path("/var/lib") / lab, Path("/tmp") / f"{lab}-{getpass.getuser()}"  # noqa: S108 - a lab's
+
+
+def _processes(lab: str) -> frozenset[str]:
+    """Return the processes that are marked, name the lab's files, or hide both behind a title."""
+    signs = ("ray::", "VLLM::", *(f"{folder}/" for folder in _folders(lab)))
     found = set()
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit() or int(entry.name) == os.getpid():
@@ -46,28 +42,21 @@ def _processes() -> frozenset[str]:
             environment = (entry / "environ").read_bytes()
         except (FileNotFoundError, ProcessLookupError, PermissionError):
             continue
-        if b"RCALAB_POD=" in environment or any(program in command for program in programs):
+        marked = f"RCALAB_LAB={lab}\0".encode() in environment
+        if marked or any(sign in command for sign in signs):
             found.add(f"process {entry.name} {command[:60]}")
     return frozenset(found)
 
 
-def _cgroups() -> frozenset[str]:
+def _cgroups(lab: str) -> frozenset[str]:
     root = Path("/sys/fs/cgroup")
-    return frozenset(
-        f"cgroup {p}" for depth in ("*", "*/*") for p in root.glob(depth) if p.is_dir()
-    )
+    return frozenset(f"cgroup {p}" for depth in (lab, f"*/{lab}") for p in root.glob(depth))
 
 
-def _files() -> frozenset[str]:
-    folders = (Path("/var/lib"), Path("/tmp"), Path("/run"), Path("/usr/sbin/policy-rc.d"))  # noqa: S108 - where a lab writes
-    own = [
-        p
-        for folder in folders
-        if folder.is_dir()
-        for p in folder.iterdir()
-        if p.name.startswith("rcalab") or p.name == "ray"
-    ]
-    return frozenset(f"file {p}" for p in own)
+def _files(lab: str) -> frozenset[str]:
+    # The last two are Ray's own, and what keeps Debian from starting services during the set-up.
+    places = (*_folders(lab), Path("/tmp/ray"), Path("/usr/sbin/policy-rc.d"))  # noqa: S108 - Ray's
+    return frozenset(f"file {place}" for place in places if place.exists())
 
 
 @dataclass(frozen=True)
@@ -77,17 +66,17 @@ class Snapshot:
     things: frozenset[str]
 
     @classmethod
-    def take(cls) -> Snapshot:
-        """Look at the machine now."""
-        namespaces = {
-            f"namespace {n['name']}"
-            for n in json.loads(_run("ip", "-json", "netns", "list") or "[]")
-        }
-        devices = {f"device {link['ifname']}" for link in json.loads(_run("ip", "-json", "link"))}
-        rules = {
-            f"rule {line}" for line in _run("iptables-save").splitlines() if line.startswith("-A")
-        }
-        return cls(frozenset(namespaces | devices | rules) | _processes() | _cgroups() | _files())
+    def take(cls, lab: str = "rcalab") -> Snapshot:
+        """Look at the machine now, for what bears the lab's name: others work on it too."""
+        namespaces = json.loads(_run("ip", "-json", "netns", "list") or "[]")
+        devices = json.loads(_run("ip", "-json", "link"))
+        rules = _run("iptables-save").splitlines()
+        things = [
+            *(f"namespace {n['name']}" for n in namespaces if n["name"].startswith(lab)),
+            *(f"device {link['ifname']}" for link in devices if link["ifname"].startswith(lab)),
+            *(f"rule {line}" for line in rules if line.startswith("-A") and lab in line),
+        ]
+        return cls(frozenset(things) | _processes(lab) | _cgroups(lab) | _files(lab))
 
     def left_over(self, after: Snapshot) -> list[str]:
         """Return what is there after and was not before."""

@@ -19,7 +19,7 @@ from loadgen.errors import ProfileError
 T = TypeVar("T")
 Add = Callable[..., argparse.Action]
 
-EXIT_OK, EXIT_ERROR, EXIT_INVALID = 0, 1, 3
+EXIT_OK, EXIT_ERROR, EXIT_INVALID, EXIT_ASSERTION, EXIT_NOT_FOUND = 0, 1, 3, 4, 5
 
 _UNITS_S = {"h": 3600.0, "m": 60.0, "s": 1.0, "": 1.0}
 

@@ -55,6 +55,7 @@ def add_reference(parser: argparse.ArgumentParser) -> None:
         "temperature 1, the provider guessed. With --qps, -u and -r mean nothing: no request\n"
         "waits for a user here.",
     ).add_argument
+    add("-H", "--host", metavar="URL", help="as --url, with these defaults")
     add(
         "--qps-distribution",
         choices=ARRIVALS,

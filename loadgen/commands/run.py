@@ -4,37 +4,24 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
-from contextlib import closing
+from contextlib import ExitStack, closing
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
-from loadgen.arrivals import Arrivals
-from loadgen.audit import Verdict
-from loadgen.client import open_session
-from loadgen.commands.common import (
-    EXIT_INVALID,
-    EXIT_OK,
-    Stop,
-    stop_on_signals,
-    watch_stdin,
-)
+from loadgen.commands.common import Stop, stop_on_signals, watch_stdin
+from loadgen.commands.finish import check_outputs, finish
+from loadgen.commands.profiles import complete, read_api_key
 from loadgen.commands.reference import translate
-from loadgen.commands.run_options import API_KEY_VARIABLE
 from loadgen.errors import ProfileError
-from loadgen.profile import Profile, Timeouts
-from loadgen.progress import progress_on
-from loadgen.prompts.spec import Prompts
+from loadgen.live_metrics import live_metrics
+from loadgen.profile import Profile
+from loadgen.progress import Progress, progress_on
 from loadgen.reference_csv import append_row
-from loadgen.report import describe
-from loadgen.runner import run
-from loadgen.target import discover
-from loadgen.workload import Api, Bursts, ClosedLoop, Lengths, Trace
-from rcalab_common.slo import Slo
+from loadgen.runner import Sharing, run
+from rcalab_common.times import parse_utc
 
 
 async def run_load(arguments: argparse.Namespace, console: Console) -> int:
@@ -47,9 +34,13 @@ async def run_load(arguments: argparse.Namespace, console: Console) -> int:
 
 async def _run(arguments: argparse.Namespace, console: Console, stop: Stop) -> int:
     translate(arguments)
-    api_key = _api_key(arguments.api_key_file)
-    profile = await _complete(arguments, api_key)
-    with closing(progress_on(console)) as progress:
+    check_outputs(arguments.write)
+    sharing = _sharing(arguments)
+    api_key = read_api_key(arguments.api_key_file)
+    profile = await complete(arguments, api_key)
+    with ExitStack() as stack:
+        progress: Progress = stack.enter_context(closing(progress_on(console)))
+        progress = _with_metrics(arguments, console, profile, progress, stack)
         result = await run(
             profile,
             arguments.out or Path(f"loadgen-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"),
@@ -57,152 +48,38 @@ async def _run(arguments: argparse.Namespace, console: Console, stop: Stop) -> i
             stop=stop.event,
             progress=progress,
             force=arguments.force,
+            events=arguments.events,
+            sharing=sharing,
         )
     if arguments.summary_file is not None:
         append_row(arguments.summary_file, result, profile)
-    sys.stdout.write(describe(result))
-    if stop.exit_code:
-        return stop.exit_code
-    return EXIT_INVALID if arguments.strict and result.verdict is Verdict.INVALID else EXIT_OK
+    code = finish(result, arguments, sys.stdout)
+    return stop.exit_code or code
 
 
-async def _complete(arguments: argparse.Namespace, api_key: str | None) -> Profile:
-    """Make the profile; ask the service for the model and the provider where they are missing."""
-    if arguments.url is None:
-        raise ProfileError("name the service: --url http://127.0.0.1:8000")
-    chosen = {
-        "base_url": arguments.url,
-        "model": arguments.model,
-        "provider": arguments.provider,
-    }
-    # Everything else is checked first, so that a wrong option needs no service to be told.
-    draft = _profile(
-        arguments, chosen | {"model": arguments.model or "?", "provider": _known(chosen)}
+def _with_metrics(
+    arguments: argparse.Namespace,
+    console: Console,
+    profile: Profile,
+    progress: Progress,
+    stack: ExitStack,
+) -> Progress:
+    """Serve live metrics where they are asked for."""
+    if arguments.metrics_port is None:
+        return progress
+    progress, url = stack.enter_context(
+        live_metrics(progress, profile, host=arguments.metrics_host, port=arguments.metrics_port)
     )
-    if arguments.model is None or arguments.provider == "auto":
-        async with open_session(draft.timeouts, api_key) as session:
-            found = await discover(session, draft.base_url, chosen["provider"], arguments.model)
-        chosen |= {"model": found.model, "provider": found.provider}
-    return _profile(arguments, chosen | {"provider": _known(chosen)})
+    console.print(f"metrics on {url}", markup=False, highlight=False)
+    return progress
 
 
-def _known(chosen: dict[str, Any]) -> str:
-    default = "vllm" if chosen["provider"] in (None, "auto") else chosen["provider"]
-    return str(default)
-
-
-def _profile(arguments: argparse.Namespace, chosen: dict[str, Any]) -> Profile:
-    return Profile(
-        **chosen,
-        **_load(arguments),
-        **_given(arguments, "prompt_tokens", "output_tokens"),
-        duration_s=arguments.duration,
-        requests=arguments.requests,
-        warmup_s=arguments.warmup,
-        prompts=_prompts(arguments),
-        outputs=Lengths(
-            distribution=arguments.output_distribution,
-            range=arguments.output_range,
-            cap=arguments.output_cap,
-        ),
-        seed=arguments.seed,
-        api=Api(**_given(arguments, "endpoint", "stream", "temperature", "logprobs")),
-        timeouts=Timeouts(
-            connect_s=arguments.connect_timeout,
-            first_byte_s=arguments.first_byte_timeout,
-            stall_s=arguments.stall_timeout,
-            total_s=arguments.total_timeout,
-        ),
-        slo=_slo(arguments),
-        drain_s=arguments.drain,
-        processes=arguments.processes,
-    )
-
-
-def _given(arguments: argparse.Namespace, *names: str) -> dict[str, Any]:
-    """Return the options that were given; the others are left to the profile's own defaults."""
-    found = {name: getattr(arguments, name) for name in names}
-    return {name: value for name, value in found.items() if value is not None}
-
-
-def _load(arguments: argparse.Namespace) -> dict[str, Any]:
-    bursts = closed = trace = None
-    if arguments.burst_every is not None:
-        bursts = Bursts(every_s=arguments.burst_every, size=arguments.burst_size)
-    if arguments.users is not None:
-        closed = ClosedLoop(
-            users=arguments.users,
-            think_s=arguments.think,
-            thinking=arguments.thinking,
-            spawn_per_s=arguments.spawn_rate,
-        )
-    if arguments.trace is not None:
-        trace = Trace(
-            path=arguments.trace, format=arguments.trace_format, speed=arguments.trace_speed
-        )
-    return {
-        "rate_per_s": arguments.rate,
-        "curve": arguments.curve,
-        "bursts": bursts,
-        "closed": closed,
-        "trace": trace,
-        "arrivals": Arrivals(distribution=arguments.arrivals, burstiness=arguments.burstiness),
-    }
-
-
-def _prompts(arguments: argparse.Namespace) -> Prompts:
-    kind = arguments.prompts
-    text = _text(arguments.prompt_text)
-    if arguments.prompt_file is not None:
-        kind = "file"
-    elif text is not None:
-        kind = "text"
-    elif kind is None:
-        padded = arguments.prompt_chars is not None or arguments.prompt_randomize
-        kind = "padding" if padded else "synthetic"
-    return Prompts(
-        kind=kind,
-        exact=arguments.exact,
-        shared_tokens=arguments.shared_tokens,
-        groups=arguments.prefix_groups,
-        zipf=arguments.zipf,
-        turns=arguments.turns,
-        sessions=arguments.sessions,
-        text=text,
-        randomize=arguments.prompt_randomize,
-        chars=arguments.prompt_chars,
-        path=arguments.prompt_file,
-        format=arguments.prompt_format,
-    )
-
-
-def _text(given: str | None) -> str | None:
-    """Return a prompt's text, read from a file where it is ``@`` and the file's name."""
-    if given is None or not given.startswith("@"):
-        return given
+def _sharing(arguments: argparse.Namespace) -> Sharing:
+    if arguments.start_at is None:
+        return Sharing(shard=arguments.shard)
     try:
-        return Path(given[1:]).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ProfileError(f"can't read the prompt from {given[1:]}: {error}") from error
-
-
-def _slo(arguments: argparse.Namespace) -> Slo:
-    try:
-        return Slo(
-            ttft_ms=arguments.slo_ttft_ms,
-            latency_ms=arguments.slo_latency_ms,
-            target=arguments.slo_target,
-            window_s=arguments.slo_window,
-        )
+        return Sharing(shard=arguments.shard, start_ns=parse_utc(arguments.start_at))
     except ValueError as error:
-        raise ProfileError(str(error)) from error
-
-
-def _api_key(path: Path | None) -> str | None:
-    """Read the key from the file or the environment: a command line shows in every `ps`."""
-    if path is None:
-        return os.environ.get(API_KEY_VARIABLE)
-    try:
-        return path.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ProfileError(f"can't read the API key from {path}: {error}") from error
+        raise ProfileError(
+            f"--start-at is a time such as 2026-01-31T12:00:00Z, got {arguments.start_at!r}"
+        ) from error

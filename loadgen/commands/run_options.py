@@ -10,11 +10,13 @@ from typing import Any
 
 from loadgen.arrivals import ARRIVALS
 from loadgen.commands.common import Add, checked, number, seconds
+from loadgen.commands.finish import add_finish
 from loadgen.commands.reference import add_reference
 from loadgen.curves import CURVES, parse_curve
 from loadgen.profile import Profile, Timeouts
 from loadgen.prompts.spec import DATASETS, PROMPTS, Prompts
 from loadgen.provider import providers
+from loadgen.shard import WHOLE, Shard
 from loadgen.workload import LENGTHS, THINKING, TRACE_FORMATS, Api, Lengths
 from rcalab_common.slo import Slo
 
@@ -41,30 +43,38 @@ examples:
   an hour of Azure's trace at ten times its speed, with prompts to the token:
     loadgen run --url http://127.0.0.1:8000 --trace AzureLLMInferenceTrace_conv.csv \\
       --trace-speed 10 --duration 6m --exact
+  the same load while something breaks: windows that another tool marks, and what must hold:
+    loadgen run --url http://127.0.0.1:8000 --rate 5 --duration 5m --events faults.jsonl \\
+      --assert 'time_to_recover_s<30' --assert 'p95_ttft_ms<2000' --write html
+  one load from three machines, which start together; then loadgen merge a b c --out whole:
+    loadgen run --url http://llm:8000 --rate 300 --duration 5m --shard 0/3 \\
+      --start-at 2026-01-31T12:00:00Z --out a
   a command line of the reference tool:
     loadgen run -H http://127.0.0.1:8000 -t 360s -u 300 -r 300 -p 512 -o 256 --stream --chat \\
       --qps 5 --qps-distribution constant --prompt-randomize --summary-file results.csv
 
 exit codes: 0 the run is done, whatever the service answered; 1 bad input, no service, or no room
-for the output; 3 with --strict, the run is invalid by its own audit; 130, 143 stopped by SIGINT or
-SIGTERM (the records so far and a summary are kept)
+for the output; 3 with --strict, the run is invalid by its own audit; 4 an assertion doesn't hold;
+130, 143 stopped by SIGINT or SIGTERM (the records so far and a summary are kept)
 """
 
 
 def add_run_options(parser: argparse.ArgumentParser) -> None:
     """Add all options of ``run``."""
-    _add_service(parser)
+    add_service(parser)
     _add_load(parser)
-    _add_prompts(parser)
-    _add_waits(parser)
+    add_prompts(parser)
+    add_waits(parser)
+    _add_sight(parser)
+    _add_sharing(parser)
     _add_results(parser)
     add_reference(parser)
 
 
-def _add_service(parser: argparse.ArgumentParser) -> None:
+def add_service(parser: argparse.ArgumentParser) -> None:
+    """Add the options: Which service, and how it is asked."""
     add, api = parser.add_argument_group("service").add_argument, Api()
     add("--url", help="root of the service, such as http://127.0.0.1:8000")
-    add("-H", "--host", metavar="URL", help="as --url, with the reference tool's defaults")
     add("-m", "--model", help="name of the model (default: the first that the service lists)")
     add(
         "--provider",
@@ -151,7 +161,8 @@ def _add_load(parser: argparse.ArgumentParser) -> None:
     number(add, "--processes", default=1, metavar="N", text="processes that share the one schedule")
 
 
-def _add_prompts(parser: argparse.ArgumentParser) -> None:
+def add_prompts(parser: argparse.ArgumentParser) -> None:
+    """Add the options: What is asked, and how long the answers are."""
     own, lengths = Prompts(), Lengths()
     add = parser.add_argument_group("prompts and answers").add_argument
     add("-p", "--prompt-tokens", type=int, metavar="N", help="words of a prompt (default: 128)")
@@ -206,7 +217,8 @@ def _add_prompts(parser: argparse.ArgumentParser) -> None:
     add("--output-cap", "--max-tokens-cap", type=int, metavar="N", help="most tokens to ask for")
 
 
-def _add_waits(parser: argparse.ArgumentParser) -> None:
+def add_waits(parser: argparse.ArgumentParser) -> None:
+    """Add the options: How long to wait, and what a good request is."""
     waits, slo, drain_s = Timeouts(), Slo(), 30.0
     add = parser.add_argument_group("waiting").add_argument
     for flag, default, metavar, text in (
@@ -221,11 +233,41 @@ def _add_waits(parser: argparse.ArgumentParser) -> None:
         ("--slo-window", slo.window_s, "S", "window in which the share is taken"),
     ):
         number(add, flag, default=default, metavar=metavar, text=text)
-    add("--stop-on-eof", action="store_true", help="stop as on SIGTERM when standard input ends")
+
+
+def _add_sight(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group(
+        "windows and live figures", "They are for the reader alone: no event changes the load."
+    )
+    add = group.add_argument
+    add(
+        "--events",
+        metavar="FILE|URL",
+        help="JSON Lines that mark windows while it runs, each with time, event (window_start or "
+        "window_end) and name",
+    )
+    add("--metrics-port", type=int, metavar="N", help="serve Prometheus metrics, 0 for a free port")
+    add("--metrics-host", default="127.0.0.1", help="where to (default: %(default)s)")
+
+
+def _add_sharing(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group(
+        "several machines", "Each makes the same schedule and sends its part; see loadgen merge."
+    )
+    add = group.add_argument
+    add(
+        "--shard",
+        type=checked(Shard.parse),
+        default=WHOLE,
+        metavar="I/N",
+        help="send every N-th request, from the I-th, counted from 0",
+    )
+    add("--start-at", metavar="TIME", help="UTC time to start at, such as 2026-01-31T12:00:00Z")
 
 
 def _add_results(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("results").add_argument
+    add("--stop-on-eof", action="store_true", help="stop as on SIGTERM when standard input ends")
     add("--out", type=Path, metavar="DIR", help="folder of the results (default: loadgen-TIME)")
     add("--force", action="store_true", help="replace a finished run in DIR")
     add(
@@ -234,7 +276,7 @@ def _add_results(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="append a row with the reference tool's columns to this CSV file",
     )
-    add("--strict", action="store_true", help="exit with 3 if the run's own audit says invalid")
+    add_finish(add)
 
 
 def _choice(add: Add, *flags: str, choices: tuple[str, ...], text: str) -> None:

@@ -186,14 +186,14 @@ class MockServer:
         if fault is Fault.EMPTY:
             await response.write_eof()
             return response
-        if opening := face.opening(settings, asked):
-            await response.write(opening)
         async with aclosing(self._engine.tokens(generation)) as tokens:
             async for number in tokens:
                 spoils = fault is not None and fault is not Fault.SLOW
                 if spoils and number > FAULT_AFTER_TOKENS:
                     return await self._spoil(request, response, face, fault, stream=True)
-                await response.write(face.token(settings, asked, number))
+                # The role comes with the first token, not before it, as with vLLM.
+                opening = face.opening(settings, asked) if number == 1 else b""
+                await response.write(opening + face.token(settings, asked, number))
         if ending := face.ending(settings, asked):
             await response.write(ending)
         await response.write_eof()

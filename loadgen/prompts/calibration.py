@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from loadgen.errors import ProfileError, TargetError
 from loadgen.prompts.synthetic import WORDS, text
@@ -52,6 +53,16 @@ class Calibration:
     def words(self, tokens: int) -> int:
         """Return how many words make a prompt of so many tokens, at least one."""
         return max(1, round((tokens - self.overhead_tokens) / self.tokens_per_word))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what the summary says of it."""
+        return {
+            "exact": self.exact,
+            "overhead_tokens": self.overhead_tokens,
+            "tokens_per_word": self.tokens_per_word,
+            "vocabulary": len(self.vocabulary),
+            "probes": self.probes,
+        }
 
 
 UNCALIBRATED = Calibration()

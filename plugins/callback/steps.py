@@ -32,6 +32,7 @@ LONG = (
     "async_status",
     "telemetry_harvest",
     "rca_diagnose",
+    "rca_evaluate",
     "apt",
 )
 

@@ -25,6 +25,8 @@ from .faults import processes
 from .faults.processes import Process
 
 CONTROLLERS = ("cpu", "cpuacct", "memory", "pids", "freezer")
+# Where the machine has it (version 1, version 2), pods can have a slow disk.
+IO_V1, IO_V2 = "blkio", "io"
 CGROUP_ROOT = Path("/sys/fs/cgroup")
 # Each process outside has the weight 1024 (v1) or 100 (v2). The pods together count as two of them,
 # what observes them as eight, so that it gets the CPU when it asks.
@@ -104,19 +106,27 @@ def cgroup_paths(lab: str, name: str) -> dict[str, Any]:
     """Return where each controller of a lab's cgroup ``name`` lives, on v1, hybrid or v2."""
     if is_unified():
         path = str(CGROUP_ROOT / lab / name)
-        return {"version": 2} | dict.fromkeys(CONTROLLERS, path)
+        return {"version": 2} | dict.fromkeys((*CONTROLLERS, *_io_controller()), path)
     missing = [c for c in CONTROLLERS if not (CGROUP_ROOT / c).is_dir()]
     if missing:
         raise PodError(
             f"the cgroup controllers {', '.join(missing)} are not mounted below {CGROUP_ROOT}: "
             "mount them, or use lab_isolation: none"
         )
-    return {"version": 1} | {c: str(CGROUP_ROOT / c / lab / name) for c in CONTROLLERS}
+    found = (*CONTROLLERS, *_io_controller())
+    return {"version": 1} | {c: str(CGROUP_ROOT / c / lab / name) for c in found}
+
+
+def _io_controller() -> tuple[str, ...]:
+    if is_unified():
+        offered = (CGROUP_ROOT / "cgroup.controllers").read_text(encoding="ascii").split()
+        return (IO_V2,) if IO_V2 in offered else ()
+    return (IO_V1,) if (CGROUP_ROOT / IO_V1).is_dir() else ()
 
 
 def _directories(lab: str, name: str) -> list[Path]:
     paths = cgroup_paths(lab, name)
-    return [Path(p) for p in dict.fromkeys(paths[c] for c in CONTROLLERS)]
+    return [Path(p) for p in dict.fromkeys(v for c, v in paths.items() if c != "version")]
 
 
 def make_cgroup(lab: str, name: str, check: bool) -> bool:
@@ -135,9 +145,10 @@ def _delegate(directory: Path) -> None:
     """Give the children of ``directory`` the needed v2 controllers, from the root down."""
     directory.mkdir(parents=True, exist_ok=True)
     inner = [p for p in (directory, *directory.parents) if p.is_relative_to(CGROUP_ROOT)]
+    wanted = " ".join(f"+{name}" for name in ("cpu", "memory", "pids", *_io_controller()))
     for step in reversed(inner):
         try:
-            (step / "cgroup.subtree_control").write_text("+cpu +memory +pids", encoding="ascii")
+            (step / "cgroup.subtree_control").write_text(wanted, encoding="ascii")
         except OSError as error:
             raise PodError(
                 f"{step} does not hand on the controllers cpu, memory and pids ({error.strerror}), "
@@ -162,12 +173,13 @@ def weigh(lab: str, name: str, v1: int, v2: int, check: bool) -> bool:
 
 def lab_cgroups(lab: str) -> list[Path]:
     """Return every cgroup directory of a lab, deepest first, and none that is somebody else's."""
-    controllers = [CGROUP_ROOT] if is_unified() else [CGROUP_ROOT / c for c in CONTROLLERS]
+    parts = (*CONTROLLERS, *_io_controller())
+    controllers = [CGROUP_ROOT] if is_unified() else [CGROUP_ROOT / c for c in parts]
     # Two controllers may share one hierarchy under two names.
     tops = dict.fromkeys((controller / lab).resolve() for controller in controllers)
     found: list[Path] = []
     for top in tops:
-        own = [top / name for name in ("pods", "observers") if (top / name).is_dir()]
+        own = [top / name for name in ("pods", "observers", "neighbour") if (top / name).is_dir()]
         for child in own:
             found += [Path(entry[0]) for entry in os.walk(child, topdown=False)]
         found += [top] if own else []

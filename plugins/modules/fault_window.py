@@ -15,7 +15,8 @@ description:
     puts everything back, and verifies that too.
   - Blocks for the whole window; use C(async) to do something else meanwhile.
   - Whatever is killed meanwhile, Ansible, this module or the agent, the target is put back
-    within 30 seconds after the end of the dose at most.
+    within 30 seconds after the end of the dose at most. What a fault has ended may take longer to be started again, by Ray or the lab's
+    supervisor, as M(rcalab.llm.fault_info) says.
   - Fails where the fault was refused, had no effect, was aborted or was contaminated.
     In the last three cases RV(truth) tells more.
 author: The rcalab.llm authors (@rcalab)
@@ -55,6 +56,38 @@ options:
   truth_path:
     description: Where to write the ground truth on the host. Its folder must be there.
     type: path
+  events_path:
+    description:
+      - Where to tell C(loadgen) when the window begins and ends, one line of JSON each, so that its figures say which requests fell into it.
+      - Its folder must be there.
+    type: path
+  confirm:
+    description: O(target) once more. Needed where a fault acts on more than one pod, as M(rcalab.llm.fault_info) says.
+    type: str
+  guard:
+    description: What ends the window early, with the outcome C(aborted).
+    type: dict
+    suboptions:
+      command:
+        description: A program on the host with its arguments. An exit code other than 0, or no end within O(guard.every_s), ends the window.
+        type: list
+        elements: str
+        default: []
+      requests:
+        description: The C(requests.jsonl) that C(loadgen) is writing on the host.
+        type: path
+      max_error_ratio:
+        description: The window ends when more than this share of the requests that ended within O(guard.window_s) failed.
+        type: float
+        default: 0.5
+      window_s:
+        description: Over how many seconds requests are counted.
+        type: float
+        default: 10.0
+      every_s:
+        description: How often it is looked at, in seconds.
+        type: float
+        default: 2.0
 seealso:
   - module: rcalab.llm.fault_info
   - module: rcalab.llm.fault_revert
@@ -102,16 +135,31 @@ def main() -> None:
             "state_dir": {"type": "path", "required": True},
             "pods_file": {"type": "path", "required": True},
             "truth_path": {"type": "path"},
+            "events_path": {"type": "path"},
+            "confirm": {"type": "str"},
+            "guard": {
+                "type": "dict",
+                "options": {
+                    "command": {"type": "list", "elements": "str", "default": []},
+                    "requests": {"type": "path"},
+                    "max_error_ratio": {"type": "float", "default": 0.5},
+                    "window_s": {"type": "float", "default": 10.0},
+                    "every_s": {"type": "float", "default": 2.0},
+                },
+            },
         },
         supports_check_mode=True,
     )
     options = module.params
-    spec = {name: options[name] for name in ("fault", "target", "parameters")}
+    named = ("fault", "target", "parameters", "confirm", "guard")
+    spec = {name: options[name] for name in named if options[name] is not None}
     arguments = ["run", "--state-dir", options["state_dir"], "--pods", options["pods_file"]]
     # The death of this process ends the fault, long before its time to live.
     arguments += ["--parent", str(os.getpid())]
     if options["truth_path"] is not None:
         arguments += ["--truth", options["truth_path"]]
+    if options["events_path"] is not None:
+        arguments += ["--events", options["events_path"]]
     if module.check_mode:
         arguments.append("--check")
     try:

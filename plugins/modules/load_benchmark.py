@@ -22,6 +22,8 @@ description:
 author: The rcalab.llm authors (@rcalab)
 requirements:
   - rcalab-llm[load]
+seealso:
+  - module: rcalab.llm.load_benchmark_info
 attributes:
   check_mode:
     description: Can run in check mode and tell what would change.
@@ -250,6 +252,26 @@ options:
       - File with the API key of the service.
       - The key is sent with each request and recorded nowhere.
     type: path
+  events:
+    description:
+      - File or URL of JSON Lines that mark windows while the load runs, such as a fault's. Each line
+        has C(time), C(event) (V(window_start) or V(window_end)) and C(name).
+      - No event changes the load. RV(summary) has before, during and after of each window.
+    type: str
+  asserts:
+    description:
+      - What the run must keep, such as V(p95_ttft_ms<500), V(attainment>=99%) or
+        V(time_to_recover_s<30).
+      - The module fails, with RV(summary), where one is broken.
+    type: list
+    elements: str
+    default: []
+  write:
+    description: What to write beside the records. V(html) and V(parquet) need an extra each.
+    type: list
+    elements: str
+    choices: [html, parquet, vllm]
+    default: []
   dest:
     description: Folder of the results. It is made where it is missing.
     type: path
@@ -295,6 +317,18 @@ EXAMPLES = r"""
     duration: 300
     dest: results/users
 
+- name: A load that must survive a fault, whose window another task marks in a file
+  rcalab.llm.load_benchmark:
+    url: http://10.77.0.1:8080
+    model: tiny
+    rate: 5
+    duration: 300
+    events: results/first/cpu/run-03/events.jsonl
+    asserts:
+      - time_to_recover_s<30
+      - window_availability>=90%
+    dest: results/first/cpu/run-03/load
+
 - name: Load that runs while the next tasks break something
   rcalab.llm.load_benchmark:
     url: http://10.77.0.1:8080
@@ -310,7 +344,7 @@ EXAMPLES = r"""
 RETURN = r"""
 summary:
   description: The figures of the run, as in C(summary.json). Not in check mode.
-  returned: success
+  returned: success, or failed by O(asserts)
   type: dict
   sample:
     requests:
@@ -320,6 +354,7 @@ summary:
       failed: 2
       outcomes: {success: 598, truncated: 2}
     audit: {verdict: valid, reasons: []}
+    windows: null
 requests_path:
   description: The record of each request, JSON Lines.
   returned: success
@@ -328,6 +363,13 @@ summary_path:
   description: The file of RV(summary).
   returned: success
   type: str
+broken:
+  description: Those of O(asserts) that were broken.
+  returned: failed, if any was
+  type: list
+  elements: dict
+  sample:
+    - {assertion: p95_ttft_ms<500, observed: 512.4, held: false}
 command:
   description: The command line that ran, or in check mode would run.
   returned: always
@@ -351,6 +393,7 @@ try:
 except ImportError:
     LOADGEN_ERROR = traceback.format_exc()
 
+EXIT_ASSERTION = 4
 
 LOADS = ("rate", "curve", "bursts", "closed", "trace")
 
@@ -473,6 +516,14 @@ def argument_spec() -> dict[str, Any]:
         },
         "drain": {"type": "float", "default": 30},
         "api_key_file": {"type": "path", "no_log": False},
+        "events": {"type": "str"},
+        "asserts": {"type": "list", "elements": "str", "default": []},
+        "write": {
+            "type": "list",
+            "elements": "str",
+            "default": [],
+            "choices": ["html", "parquet", "vllm"],
+        },
         "dest": {"type": "path", "required": True},
         "force": {"type": "bool", "default": False},
     }
@@ -510,6 +561,7 @@ def command_line(params: dict[str, Any]) -> list[str]:
         "--stall-timeout": params["timeouts"]["stall"],
         "--total-timeout": params["timeouts"]["total"],
         "--drain": params["drain"],
+        "--events": params["events"],
         "--out": params["dest"],
         "--api-key-file": params["api_key_file"],
     }
@@ -522,6 +574,8 @@ def command_line(params: dict[str, Any]) -> list[str]:
     command = [sys.executable, "-P", "-m", "loadgen", "run", "--stop-on-eof"]
     # One word each, so that no value is taken for an option.
     command += [f"{name}={value}" for name, value in options.items() if value is not None]
+    command += [f"--assert={each}" for each in params["asserts"]]
+    command += [f"--write={kind}" for kind in params["write"]]
     return command + [name for name, wanted in flags.items() if wanted]
 
 
@@ -580,7 +634,7 @@ def main() -> None:
         module.exit_json(**result)
 
     rc, stderr = run_tied(command)
-    if rc != 0:
+    if rc not in (0, EXIT_ASSERTION):
         said = stderr.strip().splitlines()
         reason = said[-1] if said else "it said nothing"
         module.fail_json(
@@ -592,6 +646,10 @@ def main() -> None:
     summary = json.loads(summary_path.read_text(encoding="utf-8"))
     for reason in summary["audit"]["reasons"]:
         module.warn(f"the load generator's figures are {summary['audit']['verdict']}: {reason}")
+    if rc == EXIT_ASSERTION:
+        broken = [each for each in summary["assertions"] if not each["held"]]
+        words = ", ".join(f"{each['assertion']} (it was {each['observed']})" for each in broken)
+        module.fail_json(msg=f"the load broke {words}", summary=summary, broken=broken, **result)
     module.exit_json(summary=summary, **result)
 
 

@@ -13,11 +13,14 @@ description:
   - Fetches the raw samples of a run from Prometheus, reads its request records and logs, derives the
     metrics of the vocabulary, and writes all of it into the run's directory as a case, by way of the
     Python package C(rca_engine).
+  - Of a cluster it also fetches log lines from Loki, traces from Tempo and DeepFlow, and events and the
+    topology from the Kubernetes API.
   - The case is there whole or not at all. An unreachable server, or a required metric without a
     sample in the window, fails the module and leaves the directory as it was.
 author: The rcalab.llm authors (@rcalab)
 requirements:
   - rcalab-llm[rca]
+  - rcalab-llm[kubernetes] where O(settings) name a kubeconfig
 attributes:
   check_mode:
     description: Can run in check mode and tell what would change.
@@ -34,13 +37,19 @@ options:
     type: path
     required: true
   prometheus_url:
-    description: Root of the Prometheus server that scraped the lab.
+    description:
+      - Root of the Prometheus server that scraped a lab on one machine.
+      - One of O(prometheus_url) and O(settings) must be given.
     type: str
-    required: true
   pods_file:
-    description: The C(pods.json) of the lab.
+    description: The C(pods.json) of a lab on one machine. Goes with O(prometheus_url).
     type: path
-    required: true
+  settings:
+    description:
+      - Where the telemetry of a cluster is and what its labels mean, as C(docs/harvest.md) describes it.
+      - They also say what O(engine), O(scrape_interval) and O(deadline) say of a lab on one machine.
+      - Tokens are named by their file or environment variable, never given here.
+    type: dict
   start:
     description:
       - Start of the window, RFC 3339.
@@ -138,6 +147,21 @@ EXAMPLES = r"""
       - component: gateway/nginx
         stream: access
         path: /var/lib/rcalab/gateway/access.log
+
+- name: Make a case of a run on a cluster
+  rcalab.llm.telemetry_harvest:
+    run_dir: results/first/kill/run-01
+    scenario: kill
+    settings:
+      format: 1
+      namespace: ray
+      kubernetes:
+        kubeconfig: ~/.kube/config
+      prometheus:
+        url: http://127.0.0.1:9090
+        token_file: ~/.config/lab/prometheus.token
+      loki:
+        url: http://127.0.0.1:3100
 """
 
 RETURN = r"""
@@ -180,6 +204,7 @@ try:
     from rca_engine.errors import RcaEngineError
     from rca_engine.telemetry.harvest import Harvest, harvest, parse_window
     from rca_engine.telemetry.logs import LogSource
+    from rca_engine.telemetry.settings import parse as parse_settings
     from rcalab_common.slo import Slo
 
     RCA_ENGINE_ERROR = None
@@ -190,8 +215,9 @@ except ImportError:
 def argument_spec() -> dict[str, Any]:
     return {
         "run_dir": {"type": "path", "required": True},
-        "prometheus_url": {"type": "str", "required": True},
-        "pods_file": {"type": "path", "required": True},
+        "prometheus_url": {"type": "str"},
+        "pods_file": {"type": "path"},
+        "settings": {"type": "dict"},
         "start": {"type": "str"},
         "end": {"type": "str"},
         "slo": {
@@ -231,8 +257,9 @@ def plan(params: dict[str, Any]) -> Harvest:
     """Return what the module's options ask for."""
     return Harvest(
         run_dir=Path(params["run_dir"]),
-        prometheus_url=params["prometheus_url"],
-        pods_file=Path(params["pods_file"]),
+        prometheus_url=params["prometheus_url"] or "",
+        pods_file=None if params["pods_file"] is None else Path(params["pods_file"]),
+        cluster=None if params["settings"] is None else parse_settings(params["settings"]),
         window=parse_window(params["start"], params["end"]),
         slo=Slo(**params["slo"]),
         logs=[
@@ -265,7 +292,9 @@ def unexplained_gaps(manifest: Mapping[str, Any]) -> list[str]:
 def main() -> None:
     module = AnsibleModule(
         argument_spec=argument_spec(),
-        required_together=[("start", "end")],
+        required_together=[("start", "end"), ("prometheus_url", "pods_file")],
+        required_one_of=[("prometheus_url", "settings")],
+        mutually_exclusive=[("prometheus_url", "settings")],
         supports_check_mode=True,
     )
     if RCA_ENGINE_ERROR is not None:
@@ -284,8 +313,9 @@ def main() -> None:
         module.fail_json(msg=str(error), case=module.params["run_dir"])
     sources = case.manifest["sources"]
     # What the logs' lines lack is in the manifest: Ray's stack traces would drown the rest here.
-    for warning in sources["prometheus"]["warnings"]:
-        module.warn(f"Prometheus: {warning}")
+    for name in sorted(sources.keys() - {"logs", "requests"}):
+        for warning in sources[name]["warnings"]:
+            module.warn(f"{name}: {warning}")
     module.exit_json(
         alert=case.info.to_json()["alert"],
         rows={name: source["rows"] for name, source in sources.items()},

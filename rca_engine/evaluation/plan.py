@@ -28,7 +28,7 @@ Part = Literal["incident", "normal"]
 """What a run is asked about: the fault, or the time before it, where there is nothing to find."""
 
 _KEY_FORMAT = 1
-_NOT_DATA = {"diagnosis", "report.html"}
+_NOT_DATA = {"diagnosis", "report.html", "index.html"}
 _NO_ANSWER = ("cli.py", "commands", "report", "telemetry", "simulator", "simulate.py")
 """Parts of the package on which no answer depends."""
 

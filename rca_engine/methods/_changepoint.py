@@ -177,8 +177,15 @@ def principal(values: Floats, dimensions: int) -> Floats:
     dimensions
         How many at most.
     """
-    left, sizes, _ = np.linalg.svd(values - values.mean(axis=0), full_matrices=False)
-    kept = (left * sizes)[:, :dimensions]
+    centred = values - values.mean(axis=0)
+    steps, metrics = centred.shape
+    # The smaller of the two products has the same components, at a fraction of an SVD's cost.
+    if metrics <= steps:
+        _, axes = np.linalg.eigh(centred.T @ centred)
+        kept = centred @ axes[:, : -dimensions - 1 : -1]
+    else:
+        powers, places = np.linalg.eigh(centred @ centred.T)
+        kept = (places * np.sqrt(np.maximum(powers, 0.0)))[:, : -dimensions - 1 : -1]
     spread = kept.std(axis=0).max(initial=0.0)
     scaled: Floats = kept / spread if spread > 0 else kept
     return scaled

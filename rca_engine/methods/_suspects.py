@@ -21,7 +21,7 @@ from rca_engine.errors import MethodError
 from rca_engine.methods import _scores
 from rca_engine.methods._evidence import evidence_of
 from rca_engine.methods._heads import Trouble
-from rca_engine.methods._scores import CentreScale, Floats, Ints, Mask, mean_and_deviation
+from rca_engine.methods._scores import Floats, Ints, Mask, median_and_iqr
 from rca_engine.methods._windows import WindowOptions, Windows, is_symptom, windows
 from rca_engine.ranking import Candidate, Context, Ranking
 
@@ -77,9 +77,9 @@ class Suspects:
     filled
         Shape (steps, n): values with gaps bridged.
     distances
-        Shape (steps, n): distance from the normal mean, in units of the normal scale.
+        Shape (steps, n): distance from the normal median, in interquartile ranges.
     before
-        Shape (n,): normal means.
+        Shape (n,): normal medians.
     deviation, sign
         Shape (n,): how far each went, and which way.
     symptom
@@ -146,12 +146,14 @@ class Suspects:
             if (among & looked_at).any():
                 break
         column = int(np.where(among & looked_at, self.deviation, -1.0).argmax())
-        note = "" if among is alerting else f"no alert metric: started at {self._name(column)}"
-        return int(self.stands_for[column]), note
+        node = int(self.stands_for[column])
+        if among is not looked_at:
+            return node, ""
+        return node, f"no metric is known to be seen by callers: started at {self.name(node)}"
 
-    def _name(self, column: int) -> str:
-        component, metric = self.data.keys[column]
-        return f"{metric} of {component}"
+    def name(self, node: int) -> str:
+        """Return the name of one of the m metrics."""
+        return "/".join(self.data.keys[self.chosen[node]])
 
     def no_fault(self) -> Ranking:
         """Return the answer "no fault found"."""
@@ -193,7 +195,7 @@ def gather(
     filled = bridged(data.times, data.values)
     order = canonical_order(filled)
     data, filled = data.take(order), np.ascontiguousarray(filled[:, order])
-    distances, before, deviation, sign = deviations(data, mean_and_deviation, options)
+    distances, before, deviation, sign = _deviations(data, options)
     symptom = np.array([is_symptom(case, context, key) for key in data.keys], dtype=bool)
     priority = np.where(symptom, np.inf, deviation)
     steps = data.normal | data.anomalous
@@ -219,14 +221,13 @@ def gather(
     )
 
 
-def deviations(
-    data: Windows, centre_scale: CentreScale, options: Options
-) -> tuple[Floats, Floats, Floats, Ints]:
-    """Return distances (steps, n), normal centres (n,), deviations (n,) and their signs (n,).
+def _deviations(data: Windows, options: Options) -> tuple[Floats, Floats, Floats, Ints]:
+    """Return distances (steps, n), normal medians (n,), deviations (n,) and their signs (n,).
 
-    A deviation is limited by its effect, as N-Sigma's is: see ``_ordering``.
+    Medians and quartiles, since an alert comes late and leaves some of the fault in the normal
+    window. A deviation is limited by its effect, as BARO's is: see ``_ordering``.
     """
-    distances, before = data.distances(centre_scale)
+    distances, before = data.distances(median_and_iqr)
     both_ways = np.zeros(len(data.keys), dtype=np.int64)
     significance, sign = _scores.deviation(distances[data.anomalous], options.quantile, both_ways)
     change, _ = _scores.deviation(data.values[data.anomalous] - before, options.quantile, both_ways)
@@ -268,11 +269,16 @@ def _choose(filled: Floats, steps: Mask, priority: Floats, most: int) -> tuple[I
 
 def _notes(data: Windows, chosen: Ints, stands_for: Ints, few_steps: bool) -> tuple[str, ...]:
     sparse = int((np.isfinite(data.values).mean(axis=0) < _KNOWN).sum())
-    copies = int((stands_for >= 0).sum()) - chosen.size
+    names = ["/".join(key) for key in data.keys]
+    copies = sorted(
+        f"{names[each]} as {names[chosen[place]]}"
+        for each, place in enumerate(stands_for)
+        if place >= 0 and chosen[place] != each
+    )
     told = (
         (few_steps, f"the windows' steps are enough to look at {chosen.size} metrics only"),
         (sparse, f"{sparse} metrics are unknown for more than half of the time and were bridged"),
-        (copies, f"{copies} metrics move exactly as another and share its score"),
+        (copies, f"metrics that move exactly as another share its score: {', '.join(copies)}"),
     )
     return tuple(note for true, note in told if true)
 

@@ -3,7 +3,7 @@
 
 Departures: the lag is chosen by BIC for each pair, and ``alpha`` is the false discovery rate over
 all pairs (Benjamini and Hochberg 1995); the walk is solved and not simulated, which takes a share
-of returns to the start (``restart``); selection as in ``_graph_ranking``.
+of returns to the start (``restart``); selection as in ``_suspects``.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ import functools
 from rca_engine.case import CaseView
 from rca_engine.discovery import granger
 from rca_engine.methods import method
-from rca_engine.methods._graph_ranking import GraphOptions, rank_by_graph
+from rca_engine.methods._graph_ranking import rank_by_graph
 from rca_engine.methods._heads import RandomWalk
+from rca_engine.methods._suspects import Options
 from rca_engine.ranking import Context, Ranking
 
 
@@ -35,13 +36,13 @@ def rank(
     max_lag: int = 5,
     backward: float = RandomWalk.backward,
     restart: float = RandomWalk.restart,
-    limit: int = GraphOptions.limit,
-    guard_s: float = GraphOptions.guard_s,
-    horizon_s: float | None = GraphOptions.horizon_s,
-    threshold: float = GraphOptions.threshold,
+    limit: int = Options.limit,
+    guard_s: float = Options.guard_s,
+    horizon_s: float | None = Options.horizon_s,
+    threshold: float = Options.threshold,
 ) -> Ranking:
     """Rank metrics by a random walk from the alert over the graph of Granger's test."""
     discover = functools.partial(granger.discover, alpha=alpha, lag=lag, max_lag=max_lag)
     head = RandomWalk(backward, restart)
-    options = GraphOptions(limit, guard_s, horizon_s, threshold)
+    options = Options(limit=limit, guard_s=guard_s, horizon_s=horizon_s, threshold=threshold)
     return rank_by_graph(case, context, discover, head, options)

@@ -2,7 +2,7 @@
 """Any discovered graph, searched from the alert for causes that have none: Microscope's last step.
 
 Departures: the paper builds its graph from the network connections that it captured, and by PC
-within a service; here the graph is over metrics alone. Selection as in ``_graph_ranking``.
+within a service; here the graph is over metrics alone. Selection as in ``_suspects``.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from rca_engine.discovery import fci, ges, granger, lingam, pc
 from rca_engine.discovery.graph import CausalGraph
 from rca_engine.errors import MethodError
 from rca_engine.methods import method
-from rca_engine.methods._graph_ranking import GraphOptions, rank_by_graph
+from rca_engine.methods._graph_ranking import rank_by_graph
 from rca_engine.methods._heads import DepthFirst
+from rca_engine.methods._suspects import Options
 from rca_engine.ranking import Context, Ranking
 
 Discovery = Literal["pc", "fci", "granger", "lingam", "ges"]
@@ -41,14 +42,14 @@ def rank(
     context: Context,
     *,
     discovery: Discovery = "pc",
-    limit: int = GraphOptions.limit,
-    guard_s: float = GraphOptions.guard_s,
-    horizon_s: float | None = GraphOptions.horizon_s,
-    threshold: float = GraphOptions.threshold,
+    limit: int = Options.limit,
+    guard_s: float = Options.guard_s,
+    horizon_s: float | None = Options.horizon_s,
+    threshold: float = Options.threshold,
 ) -> Ranking:
     """Rank metrics by a search for roots from the alert over a discovered graph."""
     if discovery not in _DISCOVERIES:
         raise MethodError(f"discovery is one of {', '.join(_DISCOVERIES)}, not {discovery!r}")
     discover = functools.partial(_DISCOVERIES[discovery])
-    options = GraphOptions(limit, guard_s, horizon_s, threshold)
+    options = Options(limit=limit, guard_s=guard_s, horizon_s=horizon_s, threshold=threshold)
     return rank_by_graph(case, context, discover, DepthFirst(), options)

@@ -3,7 +3,7 @@
 
 Departures: the metrics are standardised, and links are kept by a t test at the false discovery rate
 ``alpha``; the walk is solved and not simulated, which takes a share of returns to the start
-(``restart``); selection as in ``_graph_ranking``.
+(``restart``); selection as in ``_suspects``.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from rca_engine.discovery import lingam
 from rca_engine.discovery.causal_learn import Backend
 from rca_engine.discovery.lingam import Algorithm
 from rca_engine.methods import method
-from rca_engine.methods._graph_ranking import GraphOptions, rank_by_graph
+from rca_engine.methods._graph_ranking import rank_by_graph
 from rca_engine.methods._heads import RandomWalk
+from rca_engine.methods._suspects import Options
 from rca_engine.ranking import Context, Ranking
 
 
@@ -36,15 +37,15 @@ def rank(
     backend: Backend = "own",
     backward: float = RandomWalk.backward,
     restart: float = RandomWalk.restart,
-    limit: int = GraphOptions.limit,
-    guard_s: float = GraphOptions.guard_s,
-    horizon_s: float | None = GraphOptions.horizon_s,
-    threshold: float = GraphOptions.threshold,
+    limit: int = Options.limit,
+    guard_s: float = Options.guard_s,
+    horizon_s: float | None = Options.horizon_s,
+    threshold: float = Options.threshold,
 ) -> Ranking:
     """Rank metrics by a random walk from the alert over the graph of LiNGAM."""
     discover = functools.partial(
         lingam.discover, algorithm=algorithm, alpha=alpha, backend=backend, seed=context.seed
     )
     head = RandomWalk(backward, restart)
-    options = GraphOptions(limit, guard_s, horizon_s, threshold)
+    options = Options(limit=limit, guard_s=guard_s, horizon_s=horizon_s, threshold=threshold)
     return rank_by_graph(case, context, discover, head, options)

@@ -8,9 +8,9 @@ temporal cause oriented random walk TCORW (IV.D).
 The walk starts at the metric that alerted, told by the context and by nothing else.
 
 Departures: the walk is solved as a linear system with a small share of returns to the start, not
-simulated; eta is measured on distances from the normal mean in normal scales, both ways, so that
-no unit weighs more; it takes the median of the anomalous window and not its maximum (``quantile``
-1.0); both parts are scaled by their largest value before they are added.
+simulated; eta is measured on distances from the normal median in interquartile ranges, both ways,
+so that no unit weighs more; it takes the median of the anomalous window and not its maximum
+(``quantile`` 1.0); both parts are scaled by their largest value before they are added.
 """
 
 from __future__ import annotations

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,28 +11,15 @@ import pandas as pd
 
 from rca_engine.case import Case
 from rca_engine.model import NS
-from rca_engine.report.figures import Floats, TimeAxis, dots, figure, level, line
-from rca_engine.report.words import change, quantity, seconds
+from rca_engine.report.figures import Floats, TimeAxis, figure
+from rca_engine.report.words import change
+from rcalab_common.charts import Chart, dots, level, line
 from rcalab_common.times import parse_utc
+from rcalab_common.words import quantity, seconds
 
 _RATE_WINDOW_S = 5.0
 _DRAWN_REQUESTS = 4000
 _DRAWN_METRICS = 8
-
-
-@dataclass(frozen=True)
-class Chart:
-    """One chart: the figure that Plotly draws, and the words around it.
-
-    ``keys`` are pairs of CSS class and meaning; ``summary`` is for those who can't see the chart.
-    """
-
-    id: str
-    title: str
-    subtitle: str
-    summary: str
-    keys: tuple[tuple[str, str], ...]
-    figure: dict[str, Any]
 
 
 def client_charts(case: Case, axis: TimeAxis) -> list[Chart]:

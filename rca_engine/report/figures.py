@@ -1,14 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Plotly figures over one time axis, as Plotly's own JSON: plain dictionaries and lists.
-
-Colours are CSS variables (``var(--series-1)``), which ``charts.js`` resolves when it draws, so that
-one page serves light and dark. Text given to Plotly is escaped: it reads a subset of HTML.
-"""
+"""The one time axis of a report's charts, and what is marked on all of them."""
 
 from __future__ import annotations
 
-import html
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -18,10 +12,10 @@ import pandas as pd
 
 from rca_engine.case import Case
 from rca_engine.model import NS
-from rca_engine.report.words import seconds
+from rcalab_common import charts
+from rcalab_common.words import seconds
 
 Floats = npt.NDArray[np.float64]
-Trace = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -62,54 +56,8 @@ class TimeAxis:
         return since.to_numpy(dtype=float, na_value=np.nan) / NS
 
 
-def line(
-    name: str,
-    x: Iterable[float],
-    y: Iterable[float],
-    color: str,
-    *,
-    hover: str = "%{y:.3~f}",
-    dash: str = "solid",
-    fill: bool = False,
-) -> Trace:
-    """Return one line; NaN breaks it. ``hover`` is Plotly's template, None for no hover."""
-    trace: Trace = {
-        "type": "scatter",
-        "mode": "lines",
-        "name": html.escape(name),
-        "x": _numbers(x),
-        "y": _numbers(y),
-        "line": {"color": f"var({color})", "width": 1.75, "dash": dash},
-        "hovertemplate": hover,
-    }
-    if fill:
-        trace |= {"fill": "tozeroy", "opacity": 0.9}
-    return trace
-
-
-def level(x: Iterable[float], y: float, color: str, *, dash: str) -> Trace:
-    """Return a horizontal line at ``y`` that does not answer to the pointer."""
-    ends = list(x)
-    return line("", ends, [y] * len(ends), color, dash=dash) | {
-        "hovertemplate": None,
-        "hoverinfo": "skip",
-    }
-
-
-def dots(x: Iterable[float], y: Iterable[float], color: str) -> Trace:
-    """Return a cloud of small points that does not answer to the pointer."""
-    return {
-        "type": "scatter",
-        "mode": "markers",
-        "x": _numbers(x),
-        "y": _numbers(y),
-        "marker": {"color": f"var({color})", "size": 4, "opacity": 0.6},
-        "hoverinfo": "skip",
-    }
-
-
 def figure(
-    axis: TimeAxis, data: list[Trace], unit: str, *, height: int, from_zero: bool = True
+    axis: TimeAxis, data: list[charts.Trace], unit: str, *, height: int, from_zero: bool = True
 ) -> dict[str, Any]:
     """Return a figure of ``data`` with the fault window and the alert marked.
 
@@ -126,59 +74,19 @@ def figure(
     from_zero
         Whether the vertical axis starts at zero.
     """
-    plain = {"color": "var(--muted)", "gridcolor": "var(--grid)", "zeroline": False}
-    return {
-        "data": data,
-        "layout": {
-            "height": height,
-            # Equal margins on every chart keep their time axes in line with each other.
-            "margin": {"l": 48, "r": 12, "t": 20, "b": 30},
-            "paper_bgcolor": "rgba(0,0,0,0)",
-            "plot_bgcolor": "rgba(0,0,0,0)",
-            "font": {"family": "system-ui, sans-serif", "size": 12, "color": "var(--ink)"},
-            "showlegend": False,
-            "hovermode": "x unified",
-            "hoverlabel": {"bgcolor": "var(--surface)", "bordercolor": "var(--line)"},
-            "xaxis": plain
-            | {
-                "range": [0, axis.length_s],
-                "ticksuffix": " s",
-                "hoverformat": ".1f",
-                "showspikes": True,
-                "spikemode": "across",
-                "spikethickness": 1,
-                "spikedash": "solid",
-                "spikecolor": "var(--muted)",
-            },
-            "yaxis": plain
-            | {
-                "rangemode": "tozero" if from_zero else "normal",
-                "nticks": 5,
-                "exponentformat": "SI",
-            },
-            "shapes": _marks(axis),
-            "annotations": [_unit_label(unit)],
-        },
-    }
-
-
-def _unit_label(unit: str) -> dict[str, Any]:
-    """Return the unit above the vertical axis: beside it, it would run into the numbers."""
-    place = {"xref": "paper", "yref": "paper", "x": 0, "y": 1, "xanchor": "right", "xshift": -4}
-    style = {"showarrow": False, "yanchor": "bottom", "font": {"color": "var(--muted)", "size": 11}}
-    return place | style | {"text": html.escape(unit)}
-
-
-def _marks(axis: TimeAxis) -> list[dict[str, Any]]:
-    tall = {"yref": "paper", "y0": 0, "y1": 1}
-    marks: list[dict[str, Any]] = []
+    marks = []
     if axis.fault is not None:
-        band = {"type": "rect", "x0": axis.fault[0], "x1": axis.fault[1], "layer": "below"}
-        marks.append(tall | band | {"fillcolor": "var(--band)", "line": {"width": 0}})
+        marks.append(charts.band(*axis.fault))
     if axis.alert is not None:
-        style = {"color": "var(--alert)", "width": 1.5, "dash": "dot"}
-        marks.append(tall | {"type": "line", "x0": axis.alert, "x1": axis.alert, "line": style})
-    return marks
+        marks.append(charts.moment(axis.alert))
+    return charts.figure(
+        data,
+        unit,
+        height=height,
+        x_range=(0, axis.length_s),
+        marks=marks,
+        from_zero=from_zero,
+    )
 
 
 def marks_key(axis: TimeAxis) -> list[tuple[str, str]]:
@@ -189,12 +97,3 @@ def marks_key(axis: TimeAxis) -> list[tuple[str, str]]:
     if axis.alert is not None:
         keys.append(("alert", f"alert: the client's first SLO breach, {seconds(axis.alert)}"))
     return keys
-
-
-def _numbers(values: Iterable[float]) -> list[float | None]:
-    """Return values that JSON has, rounded to a tenth of a millisecond of a run or finer.
-
-    Seven significant digits are more than a screen shows and halve the page.
-    """
-    array = np.asarray(list(values), dtype=float)
-    return [float(f"{value:.7g}") if np.isfinite(value) else None for value in array]

@@ -10,17 +10,10 @@ from typing import Any
 
 from rca_engine.case import Case
 from rca_engine.model import NS, CaseInfo, GroundTruth
-from rca_engine.report.words import (
-    MISSING,
-    change,
-    fault_name,
-    number,
-    quantity,
-    seconds,
-    signal_words,
-)
+from rca_engine.report.words import change, fault_name, signal_words
 from rca_engine.untrusted import one_line
 from rcalab_common.times import format_utc, parse_utc
+from rcalab_common.words import MISSING, number, quantity, seconds
 
 _LISTED_COMPONENTS = 10
 _LISTED_SIGNALS = 3

@@ -8,7 +8,8 @@ from typing import Any
 
 from rca_engine.case import Case
 from rca_engine.model import NS, GroundTruth
-from rca_engine.report.words import fault_name, listed, ordinal, seconds
+from rca_engine.report.words import fault_name
+from rcalab_common.words import listed, ordinal, seconds
 
 _SPOILED = {
     "not_effective": "had no verified effect",

@@ -22,6 +22,7 @@ from rca_engine.report.sections import (
     truth_section,
 )
 from rca_engine.report.verdict import verdict
+from rcalab_common import charts
 from rcalab_common.files import write_text
 from rcalab_common.html import json_block, page
 
@@ -63,11 +64,11 @@ def _render(case: Case, diagnoses: Mapping[str, dict[str, Any]]) -> str:
     client = client_charts(case, axis)
     strongest = metric_charts(case, axis, drawn) if drawn else []
     body = (
-        _environment()
+        environment()
         .get_template("report.html.j2")
         .render(
             info=info,
-            cautions=_cautions(info),
+            cautions=cautions(info),
             verdict=verdict(case, diagnoses),
             facts=run_facts(info, truth),
             marks=marks_key(axis),
@@ -83,10 +84,10 @@ def _render(case: Case, diagnoses: Mapping[str, dict[str, Any]]) -> str:
     return page(
         f"{info.scenario} · {info.run_id}",
         f"{body}\n{json_block('figures', figures)}",
-        style=_static("report.css"),
+        style=f"{charts.style()}\n{static('report.css')}",
         # Plotly in the page costs 5 MB a report; it buys zoom and values under the pointer that
         # still work from an archived file, years later and without a network.
-        scripts=[get_plotlyjs(), _static("charts.js")] if figures else [],
+        scripts=[get_plotlyjs(), charts.script()] if figures else [],
     )
 
 
@@ -96,7 +97,7 @@ def _drawn_diagnosis(diagnoses: Mapping[str, dict[str, Any]]) -> dict[str, Any] 
     return ranked.get(_FIRST_CHOICE) or next(iter(ranked.values()), None)
 
 
-def _cautions(info: CaseInfo) -> list[str]:
+def cautions(info: CaseInfo) -> list[str]:
     """Return what a reader must know before anything else on the page."""
     if info.engine == "vllm":
         return list(info.notes)
@@ -104,9 +105,12 @@ def _cautions(info: CaseInfo) -> list[str]:
     return [engine, *info.notes]
 
 
-def _environment() -> jinja2.Environment:
+def environment() -> jinja2.Environment:
+    """Return where the pages' templates are; it escapes whatever they are given."""
     return jinja2.Environment(
-        loader=jinja2.PackageLoader("rca_engine.report"),
+        loader=jinja2.ChoiceLoader(
+            [jinja2.PackageLoader("rca_engine.report"), jinja2.PackageLoader("rcalab_common")]
+        ),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -114,5 +118,6 @@ def _environment() -> jinja2.Environment:
     )
 
 
-def _static(name: str) -> str:
+def static(name: str) -> str:
+    """Return a style sheet or a script of this package."""
     return resources.files("rca_engine.report").joinpath("static", name).read_text("utf-8")

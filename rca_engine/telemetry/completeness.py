@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from rca_engine.errors import TelemetryError
 from rca_engine.model import NS, GroundTruth, Topology, Window
-from rca_engine.telemetry.derive import select
+from rca_engine.telemetry.derive import PARTS, select
 from rca_engine.telemetry.samples import Ints, Samples
 from rcalab_common.times import format_utc
 
@@ -28,14 +29,17 @@ def completeness(
     window: Window,
     *,
     interval_s: float,
+    intervals_s: Mapping[str, float] = MappingProxyType({}),
     isolation: str,
     engine: str,
+    platform: str = "host",
     truth: GroundTruth | None,
 ) -> list[dict[str, Any]]:
     """Count expected and received samples and find gaps of more than three scrape intervals.
 
     A metric is expected of each component whose kind the vocabulary lists for it, unless the
-    vocabulary asks for it with another isolation or engine only. A gap is
+    vocabulary asks for it with another isolation or engine only. A cluster need not have every
+    kind, nor what the vocabulary lets a platform lack. A gap is
     ``expected`` where the component is a root cause, serves its metrics from within its own pod,
     and the gap lies in the fault window or its aftermath: it is evidence, not an error.
 
@@ -55,23 +59,33 @@ def completeness(
         if "records" in entry["source"] or not _asked_for(entry, isolation, engine):
             continue
         names, found = _series(samples, entry)
-        if not found and not entry["required"]:
+        components = {
+            component.id
+            for component in topology.components
+            if component.kind in entry["components"]
+        }
+        required = (
+            entry["required"]
+            # A cluster's API says which kinds there are; on a host each has its exporter.
+            and (platform == "host" or bool(components))
+            and platform not in entry.get("optional_on", ())
+        )
+        if not found and not required:
             continue
         if not found:
             absent.append(f"{name} (from {' or '.join(_wanted(entry))})")
             continue
         if entry.get("intermittent", False):
             continue
-        components = {
-            component.id
-            for component in topology.components
-            if component.kind in entry["components"]
-        }
+        interval = intervals_s.get(entry["source"].get("job", ""), interval_s)
         # What only some components have, such as errors, is not expected of the others.
-        expected_of = components | found.keys() if entry["required"] else found.keys()
+        expected_of = components | found.keys() if required else found.keys()
         for component in sorted(expected_of):
             times = _times(samples, found.get(component, ()), window)
-            entries.append(_entry(component, name, entry, names, times, window, interval_s, truth))
+            entries.append(
+                _entry(component, name, entry, names, times, window, interval, truth)
+                | {"required": required}
+            )
     if absent:
         raise TelemetryError(
             f"no samples in the window for required metrics: {'; '.join(absent)}. Was the lab up "
@@ -88,16 +102,20 @@ def _asked_for(entry: Mapping[str, Any], isolation: str, engine: str) -> bool:
     return asked
 
 
+def _scraped_part(entry: Mapping[str, Any]) -> str:
+    """Return the part whose samples are counted: of a mean it is the count."""
+    parts = [part for part in PARTS if part in entry["source"]]
+    return "count" if "count" in parts else parts[0]
+
+
 def _wanted(entry: Mapping[str, Any]) -> list[str]:
-    source = entry["source"]
-    return list(source["series"] if "series" in source else source["count"])
+    return list(entry["source"][_scraped_part(entry)])
 
 
 def _series(
     samples: Samples, entry: Mapping[str, Any]
 ) -> tuple[list[str], Mapping[str, Sequence[int]]]:
-    name, found = select(samples, entry, _wanted(entry))
-    return ([] if name is None else [name]), found
+    return select(samples, entry, _scraped_part(entry))
 
 
 def _times(samples: Samples, indices: Sequence[int], window: Window) -> Ints:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -21,8 +22,21 @@ from rca_engine.telemetry.samples import Floats, Ints, Samples
 RATE_WINDOW_S = 5.0
 """Seconds over which rates are taken, and for which a gauge's last sample counts as current."""
 
+_SCRAPES = 2.5
+"""Scrapes that a rate must see for an increase between two of them, one of them late."""
+
+
+def rate_window_s(scrape_interval_s: float) -> float:
+    """Return the seconds over which rates are taken of what is scraped at an interval."""
+    return max(RATE_WINDOW_S, _SCRAPES * scrape_interval_s)
+
+
 _FOLDS = {"sum": (np.add, 0.0), "min": (np.minimum, np.inf), "max": (np.maximum, -np.inf)}
 """Aggregate to its function and what it gives for nothing."""
+
+
+PARTS = ("series", "sum", "count", "buckets")
+"""Lists of names that a metric's source may have."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +46,8 @@ class Derived:
     keys: tuple[tuple[str, str], ...]
     """(component, metric) of each column."""
     matrix: Floats
-    used: Mapping[str, tuple[str, ...]]
-    """Metric to the names of the series that it was made from."""
+    used: Mapping[str, Mapping[str, list[str]]]
+    """Metric to the names of the series that each part of it was made from."""
 
 
 def increase(
@@ -85,12 +99,49 @@ def latest(times_ns: Ints, values: Floats, grid_ns: Ints, window_ns: int) -> Flo
     return np.where(fresh, values[current], np.nan)
 
 
+def bucket_quantile(bounds: Floats, counts: Floats, quantile: float) -> Floats:
+    """Return a quantile of cumulative histogram buckets, linear within its bucket.
+
+    As PromQL's ``histogram_quantile``: the first bucket begins at 0, and beyond the last finite
+    bound nothing is known, so that bound is returned.
+
+    Parameters
+    ----------
+    bounds
+        Shape (buckets,): upper bounds, ascending, the last one infinite.
+    counts
+        Shape (buckets, steps): how many were at or below each bound; NaN where unknown.
+    quantile
+        Between 0 and 1.
+
+    Returns
+    -------
+    Floats
+        Shape (steps,); NaN where nothing was counted.
+    """
+    # Buckets are scraped one after the other: noise may make a larger one smaller.
+    counts = np.maximum.accumulate(np.nan_to_num(counts), axis=0)
+    total = counts[-1]
+    if bounds.size < 2 or np.isfinite(bounds[-1]):
+        return np.full(total.shape, np.nan)
+    wanted = quantile * total
+    place = np.minimum((counts < wanted).sum(axis=0), bounds.size - 2)
+    steps = np.arange(total.size)
+    below = np.where(place > 0, counts[np.maximum(place - 1, 0), steps], 0.0)
+    lower = np.where(place > 0, bounds[np.maximum(place - 1, 0)], 0.0)
+    within = counts[place, steps] - below
+    share = np.divide(wanted - below, within, out=np.ones_like(wanted), where=within > 0)
+    value = lower + (bounds[place] - lower) * np.clip(share, 0.0, 1.0)
+    return np.where(total > 0, value, np.nan)
+
+
 def derive(
     samples: Samples,
     vocabulary: Mapping[str, Mapping[str, Any]],
     grid_ns: Ints,
     *,
     window_s: float = RATE_WINDOW_S,
+    windows_s: Mapping[str, float] = MappingProxyType({}),
 ) -> Derived:
     """Make every metric of the vocabulary that has series, for each component that has them.
 
@@ -104,19 +155,22 @@ def derive(
         Shape (steps,).
     window_s
         Trailing window in seconds.
+    windows_s
+        That of jobs that have another one, by job.
 
     Returns
     -------
     Derived
         Columns in sorted order of (component, metric).
     """
-    deriver = _Deriver(samples, grid_ns, round(window_s * NS))
+    deriver = _Deriver(samples, grid_ns)
     columns: dict[tuple[str, str], Floats] = {}
-    used: dict[str, tuple[str, ...]] = {}
+    used: dict[str, Mapping[str, list[str]]] = {}
     for name, entry in vocabulary.items():
         if "records" in entry["source"]:
             continue
-        names, by_component = deriver.metric(entry)
+        window = windows_s.get(entry["source"].get("job", ""), window_s)
+        names, by_component = deriver.metric(entry, round(window * NS))
         if by_component:
             used[name] = names
         columns |= {(component, name): values for component, values in by_component.items()}
@@ -130,50 +184,81 @@ def derive(
 
 
 def select(
-    samples: Samples, entry: Mapping[str, Any], names: Sequence[str]
-) -> tuple[str | None, dict[str, list[int]]]:
-    """Find the series of a metric: the first of ``names`` that any component has.
+    samples: Samples, entry: Mapping[str, Any], part: str
+) -> tuple[list[str], dict[str, list[int]]]:
+    """Find the series of one part of a metric: of each component the first alias that it has.
+
+    Parameters
+    ----------
+    samples
+        Where to look.
+    entry
+        The metric's entry in the vocabulary.
+    part
+        Which of its lists of names: ``series``, ``sum``, ``count`` or ``buckets``.
 
     Returns
     -------
-    name, by_component
-        The name that was found (None if none) and the indices of its series by component.
+    names, by_component
+        The names that were found, and the indices of the series by component.
     """
-    job = entry["source"].get("job")
-    for name in names:
-        by_component: defaultdict[str, list[int]] = defaultdict(list)
-        for index in (i for i, each in enumerate(samples.names) if each == name):
-            component = samples.component(index)
+    source = entry["source"]
+    job, wanted = source.get("job"), source.get("with", {})
+    found: list[str] = []
+    by_component: dict[str, list[int]] = {}
+    for name in source[part]:
+        mine: defaultdict[str, list[int]] = defaultdict(list)
+        for index in samples.by_name.get(name, ()):
+            component, labels = samples.component(index), samples.labels[index]
             if component is None or component.split("/", 1)[0] not in entry["components"]:
                 continue
-            if job is None or samples.labels[index].get("job") == job:
-                by_component[component].append(index)
-        if by_component:
-            return name, dict(by_component)
-    return None, {}
+            if job is not None and labels.get("job") != job:
+                continue
+            if all(labels.get(key) in values for key, values in wanted.items()):
+                mine[component].append(index)
+        new = mine.keys() - by_component.keys()
+        by_component |= {component: mine[component] for component in new}
+        found += [name] if new else []
+    return found, by_component
 
 
 class _Deriver:
-    def __init__(self, samples: Samples, grid_ns: Ints, window_ns: int) -> None:
-        self._samples, self._grid, self._window = samples, grid_ns, window_ns
+    def __init__(self, samples: Samples, grid_ns: Ints) -> None:
+        self._samples, self._grid, self._window = samples, grid_ns, 0
         self._scrapes = _scrapes(samples)
 
-    def metric(self, entry: Mapping[str, Any]) -> tuple[tuple[str, ...], dict[str, Floats]]:
+    def metric(
+        self, entry: Mapping[str, Any], window_ns: int
+    ) -> tuple[Mapping[str, list[str]], dict[str, Floats]]:
+        self._window = window_ns
         source = entry["source"]
+        parts = [part for part in PARTS if part in source]
+        found = {part: select(self._samples, entry, part) for part in parts}
+        names = {part: each for part, (each, _) in found.items()}
+        scale, aggregate = source.get("scale", {}), source.get("aggregate", "sum")
+        first = found[parts[0]][1]
         if entry["kind"] == "mean":
-            parts = [select(self._samples, entry, source[side]) for side in ("sum", "count")]
-            names = tuple(name for name, _ in parts if name is not None)
-            tops, bottoms = (by_component for _, by_component in parts)
-            without = source.get("without", {})
+            tops, bottoms, without = first, found["count"][1], source.get("without", {})
             return names, {
-                component: self._ratio(self._kept(tops[component], without), bottoms[component])
+                component: self._ratio(
+                    self._kept(tops[component], without), bottoms[component], scale
+                )
                 for component in tops.keys() & bottoms.keys()
             }
-        name, by_component = select(self._samples, entry, source["series"])
+        if entry["kind"] == "quantile":
+            return names, {
+                component: self._quantile(indices, source["quantile"], scale)
+                for component, indices in first.items()
+            }
         make = self._rate if entry["kind"] == "rate" else self._gauge
-        return () if name is None else (name,), {
-            component: make(indices, source.get("aggregate", "sum"))
-            for component, indices in by_component.items()
+        kept = {
+            component: self._kept(indices, source.get("without", {}))
+            for component, indices in first.items()
+        }
+        return names, {
+            component: make(indices, aggregate, scale)
+            for component, indices in kept.items()
+            if indices
         }
 
     def _kept(self, indices: Iterable[int], without: Mapping[str, Sequence[str]]) -> list[int]:
@@ -184,23 +269,49 @@ class _Deriver:
             if all(labels[index].get(key) not in values for key, values in without.items())
         ]
 
-    def _gauge(self, indices: Sequence[int], aggregate: str) -> Floats:
-        rows = [latest(*self._samples.series(index), self._grid, self._window) for index in indices]
+    def _gauge(self, indices: Sequence[int], aggregate: str, scale: Mapping[str, float]) -> Floats:
+        rows = [
+            latest(*self._samples.series(index), self._grid, self._window)
+            * self._factor(index, scale)
+            for index in indices
+        ]
         return _fold(np.array(rows), aggregate)
 
-    def _rate(self, indices: Sequence[int], aggregate: str) -> Floats:
+    def _rate(self, indices: Sequence[int], aggregate: str, scale: Mapping[str, float]) -> Floats:
         rows = []
         for index in indices:
             total, seconds = self._increase(index)
-            rows.append(total / seconds)
+            rows.append(total / seconds * self._factor(index, scale))
         return _fold(np.array(rows), aggregate)
 
-    def _ratio(self, tops: Sequence[int], bottoms: Sequence[int]) -> Floats:
+    def _ratio(
+        self, tops: Sequence[int], bottoms: Sequence[int], scale: Mapping[str, float]
+    ) -> Floats:
         top, bottom = (
-            _fold(np.array([self._increase(index)[0] for index in indices]), "sum")
+            _fold(
+                np.array(
+                    [self._increase(index)[0] * self._factor(index, scale) for index in indices]
+                ),
+                "sum",
+            )
             for indices in (tops, bottoms)
         )
         return np.divide(top, bottom, out=np.full_like(top, np.nan), where=bottom > 0)
+
+    def _quantile(
+        self, indices: Sequence[int], quantile: float, scale: Mapping[str, float]
+    ) -> Floats:
+        """Return a quantile of what fell into a histogram's buckets within the window."""
+        by_bound: defaultdict[float, list[Floats]] = defaultdict(list)
+        for index in indices:
+            bound = float(self._samples.labels[index]["le"])
+            by_bound[bound * self._factor(index, scale)].append(self._increase(index)[0])
+        bounds = sorted(by_bound)
+        counts = np.array([_fold(np.array(by_bound[bound]), "sum") for bound in bounds])
+        return bucket_quantile(np.array(bounds), counts, quantile)
+
+    def _factor(self, index: int, scale: Mapping[str, float]) -> float:
+        return scale.get(self._samples.names[index], 1.0)
 
     def _increase(self, index: int) -> tuple[Floats, Floats]:
         times_ns, values = self._samples.series(index)

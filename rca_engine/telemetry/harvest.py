@@ -6,7 +6,7 @@ from __future__ import annotations
 import platform
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -17,15 +17,19 @@ import pyarrow as pa
 
 from rca_engine import schemas
 from rca_engine.case import CaseWriter, read_requests, read_truth
-from rca_engine.errors import CaseError, TelemetryError
-from rca_engine.model import NS, CaseInfo, Component, Edge, GroundTruth, Topology, Window
+from rca_engine.errors import CaseError
+from rca_engine.model import NS, CaseInfo, GroundTruth, Topology, Window
 from rca_engine.schemas.tables import TABLES
+from rca_engine.telemetry import cluster, host
 from rca_engine.telemetry.client import CLIENT, alert, client_metrics
 from rca_engine.telemetry.completeness import completeness
-from rca_engine.telemetry.derive import RATE_WINDOW_S, Derived, derive
+from rca_engine.telemetry.derive import Derived, derive, rate_window_s
+from rca_engine.telemetry.http import Progress, silent
 from rca_engine.telemetry.logs import Logs, LogSource, read_logs
-from rca_engine.telemetry.prometheus import Fetched, Selection, fetch
-from rca_engine.telemetry.samples import Floats, Ints, Samples
+from rca_engine.telemetry.prometheus import Fetched
+from rca_engine.telemetry.samples import Floats, Ints
+from rca_engine.telemetry.settings import Cluster
+from rca_engine.telemetry.source import columns
 from rcalab_common.slo import Slo
 from rcalab_common.times import parse_utc
 
@@ -33,6 +37,9 @@ from rcalab_common.times import parse_utc
 @dataclass(frozen=True)
 class Harvest:
     """What to harvest, and what the case says of the run.
+
+    A lab on one machine has ``prometheus_url`` and ``pods_file``, a cluster its own settings, which
+    then also say ``platform``, ``engine``, ``step_s``, ``scrape_interval_s`` and ``deadline_s``.
 
     Parameters
     ----------
@@ -43,6 +50,8 @@ class Harvest:
         Base URL of the server that scraped the lab.
     pods_file
         ``pods.json`` of the lab.
+    cluster
+        Where a cluster's telemetry is.
     window
         What to harvest; from the first intended time of a request to the last end if None.
     slo
@@ -51,16 +60,20 @@ class Harvest:
         Log files to read.
     step_s, scrape_interval_s
         Step of the derived metrics, and what the targets are scraped at.
+    intervals_s
+        What the targets of a job are scraped at, where that differs.
     """
 
     run_dir: Path
-    prometheus_url: str
-    pods_file: Path
+    prometheus_url: str = ""
+    pods_file: Path | None = None
+    cluster: Cluster | None = None
     window: Window | None = None
     slo: Slo = field(default_factory=Slo)
     logs: Sequence[LogSource] = ()
     step_s: float = 1.0
     scrape_interval_s: float = 1.0
+    intervals_s: Mapping[str, float] = field(default_factory=dict)
     run_id: str = ""
     experiment: str = ""
     scenario: str = ""
@@ -83,10 +96,13 @@ class Extras:
         Drawn from the pods and what was scraped if None.
     tables
         Further tables of the case by name, such as ``traces`` and ``events``.
+    sources
+        Further sources by name, as the manifest tells of them.
     """
 
     topology: Topology | None = None
     tables: Mapping[str, Mapping[str, Sequence[Any]]] = field(default_factory=dict)
+    sources: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 _NO_EXTRAS = Extras()
@@ -125,7 +141,7 @@ def parse_log_source(text: str) -> LogSource:
     return LogSource(component, stream, Path(path))
 
 
-def harvest(plan: Harvest) -> Path:
+def harvest(plan: Harvest, progress: Progress = silent) -> Path:
     """Write the case of a run into its directory, whole or not at all.
 
     Returns
@@ -140,13 +156,69 @@ def harvest(plan: Harvest) -> Path:
     TelemetryError
         If a source can't be reached or has nothing for a required metric.
     """
-    vocabulary = schemas.load("metrics")["metrics"]
-    pods = _read_pods(plan.pods_file)
-    requests = requests_table(plan.run_dir / "load" / "requests.jsonl")
-    window = plan.window or _load_window(requests)
-    fetched = _fetch(plan, vocabulary, window)
-    build(plan, window, pods, fetched, read_logs(plan.logs, window), requests)
+    gather = _from_host if plan.cluster is None else _from_cluster
+    gather(plan, progress)
     return plan.run_dir
+
+
+def _from_host(plan: Harvest, progress: Progress) -> None:
+    if plan.pods_file is None or not plan.prometheus_url:
+        raise CaseError("say where the lab is: its Prometheus and its pods.json, or its settings")
+    pods = host.read_pods(plan.pods_file)
+    requests = _requests(plan)
+    window = plan.window or _load_window(requests)
+    fetched = host.fetch_samples(
+        plan.prometheus_url,
+        vocabulary(plan.platform)["metrics"],
+        window,
+        scrape_interval_s=plan.scrape_interval_s,
+        deadline_s=plan.deadline_s,
+        progress=progress,
+    )
+    build(plan, window, pods, fetched, read_logs(plan.logs, window), requests)
+
+
+def _from_cluster(plan: Harvest, progress: Progress) -> None:
+    settings = plan.cluster
+    if settings is None:
+        raise CaseError("no settings of a cluster")
+    plan = replace(
+        plan,
+        prometheus_url=settings.prometheus.url,
+        platform="kubernetes",
+        engine=settings.engine,
+        step_s=settings.step_s,
+        scrape_interval_s=settings.scrape_interval_s,
+        intervals_s=settings.intervals_s,
+    )
+    requests = _requests(plan)
+    window = plan.window or _load_window(requests)
+    found = cluster.gather(settings, vocabulary(plan.platform)["metrics"], window, progress)
+    rows: defaultdict[str, list[tuple[Any, ...]]] = defaultdict(list)
+    for each in found.gathered.values():
+        rows[each.table] += each.rows
+    files = read_logs(plan.logs, window)
+    if files.rows:
+        rows["logs"] += list(zip(*files.columns.values(), strict=True))
+    logs = Logs(columns("logs", rows.pop("logs", [])), files.rows, files.warnings)
+    extras = Extras(
+        found.topology,
+        {table: columns(table, each) for table, each in rows.items()},
+        {name: each.manifest() for name, each in found.gathered.items()},
+    )
+    # What a pod's network and cgroup show is there on a cluster as with namespaces.
+    build(plan, window, {"isolation": "netns", "pods": []}, found.fetched, logs, requests, extras)
+
+
+def vocabulary(platform: str) -> dict[str, Any]:
+    """Return the vocabulary of metrics, without what only another platform has."""
+    words = schemas.load("metrics")
+    metrics = {
+        name: entry
+        for name, entry in words["metrics"].items()
+        if entry.get("platform", platform) == platform
+    }
+    return {**words, "metrics": metrics}
 
 
 def build(
@@ -167,21 +239,29 @@ def build(
     TelemetryError
         If a required metric has no samples.
     """
-    vocabulary = schemas.load("metrics")
+    words = vocabulary(plan.platform)
     truth = read_truth(plan.run_dir / "ground_truth.json")
-    topology = extras.topology or _topology(pods["pods"], fetched.samples)
+    topology = extras.topology or host.topology_of(pods["pods"], fetched.samples)
     coverage = completeness(
         fetched.samples,
-        vocabulary["metrics"],
+        words["metrics"],
         topology,
         window,
         interval_s=plan.scrape_interval_s,
+        intervals_s=plan.intervals_s,
         isolation=pods["isolation"],
         engine=plan.engine,
+        platform=plan.platform,
         truth=truth,
     )
     grid_ns = np.arange(window.start_ns, window.end_ns + 1, round(plan.step_s * NS), dtype=np.int64)
-    derived = derive(fetched.samples, vocabulary["metrics"], grid_ns)
+    derived = derive(
+        fetched.samples,
+        words["metrics"],
+        grid_ns,
+        window_s=rate_window_s(plan.scrape_interval_s),
+        windows_s={job: rate_window_s(each) for job, each in plan.intervals_s.items()},
+    )
     client = client_metrics(requests, plan.slo, grid_ns)
     with CaseWriter(plan.run_dir) as writer:
         samples, series = fetched.samples.tables()
@@ -195,8 +275,11 @@ def build(
         writer.write(
             _info(plan, window, requests, truth),
             topology,
-            {**vocabulary, "metrics": _used(vocabulary["metrics"], derived)},
-            {"sources": _sources(fetched, logs, requests), "completeness": coverage},
+            {**words, "metrics": _used(words["metrics"], derived)},
+            {
+                "sources": {**_sources(fetched, logs, requests), **extras.sources},
+                "completeness": coverage,
+            },
         )
 
 
@@ -215,19 +298,8 @@ def _metrics_table(
     }
 
 
-def _read_pods(path: Path) -> dict[str, Any]:
-    pods = schemas.read_json(path)
-    if pods.get("format") != 1 or pods.get("isolation") not in ("netns", "none"):
-        raise CaseError(f"{path}: not a pods.json of format 1")
-    listed = pods.get("pods")
-    if not isinstance(listed, list) or not all(
-        isinstance(pod, dict)
-        and "/" in str(pod.get("component"))
-        and isinstance(pod.get("name"), str)
-        for pod in listed
-    ):
-        raise CaseError(f"{path}: each pod needs a `name` and a `component` of the form kind/name")
-    return pods
+def _requests(plan: Harvest) -> pd.DataFrame:
+    return requests_table(plan.run_dir / "load" / "requests.jsonl")
 
 
 def requests_table(path: Path) -> pd.DataFrame:
@@ -256,62 +328,6 @@ def _load_window(requests: pd.DataFrame) -> Window:
     return Window(int(requests["scheduled_ns"].min()), int(requests["end_ns"].max()))
 
 
-def _fetch(plan: Harvest, metrics: Mapping[str, Mapping[str, Any]], window: Window) -> Fetched:
-    names: defaultdict[str | None, set[str]] = defaultdict(set)
-    for entry in metrics.values():
-        source = entry["source"]
-        for part in ("series", "sum", "count"):
-            names[source.get("job")].update(source.get(part, ()))
-    selections = [
-        Selection(job, tuple(sorted(wanted)))
-        for job, wanted in sorted(names.items(), key=lambda item: item[0] or "")
-        if wanted
-    ]
-    # Rates at the window's start need what was scraped before it.
-    before = Window(window.start_ns - round(RATE_WINDOW_S * NS), window.end_ns)
-    fetched = fetch(plan.prometheus_url, selections, before, deadline_s=plan.deadline_s)
-    if not len(fetched.samples):
-        raise TelemetryError(
-            f"{plan.prometheus_url}: Prometheus has no samples for the window; was the lab up "
-            f"then, and does it scrape jobs {', '.join(sorted(job for job in names if job))}?"
-        )
-    return fetched
-
-
-def _topology(pods: Sequence[Mapping[str, Any]], samples: Samples) -> Topology:
-    """Draw the lab: the call path, and everything on the one machine that Prometheus saw."""
-    components = {pod["component"]: {"pod": pod["name"]} for pod in pods}
-    seen = {samples.component(index) for index in range(len(samples))} - {None}
-    for each in sorted(str(component) for component in seen):
-        components.setdefault(each, {})
-    components |= {CLIENT: {}, "service/llm": {}}
-
-    def of(kind: str) -> list[str]:
-        return sorted(each for each in components if each.split("/", 1)[0] == kind)
-
-    path = (("client", "gateway"), ("gateway", "head"), ("head", "replica"))
-    calls = [
-        Edge(caller, callee, "calls")
-        for kinds in path
-        for caller in of(kinds[0])
-        for callee in of(kinds[1])
-    ]
-    nodes = of("node")
-    hosted = [pod["component"] for pod in pods] if len(nodes) == 1 else []
-    return Topology(
-        tuple(
-            Component(kind, name, components[each])
-            for each in sorted(components)
-            for kind, name in [each.split("/", 1)]
-        ),
-        (
-            *calls,
-            *(Edge(pod, nodes[0], "runs_on") for pod in hosted),
-            *(Edge(replica, "service/llm", "part_of") for replica in of("replica")),
-        ),
-    )
-
-
 def _used(metrics: Mapping[str, dict[str, Any]], derived: Derived) -> dict[str, dict[str, Any]]:
     """Return the metrics that were made, each with the names of series that it was made from."""
     used = {}
@@ -320,9 +336,7 @@ def _used(metrics: Mapping[str, dict[str, Any]], derived: Derived) -> dict[str, 
         if "records" in source:
             used[name] = entry
         elif name in derived.used:
-            parts = [part for part in ("series", "sum", "count") if part in source]
-            made_from = {part: [each] for part, each in zip(parts, derived.used[name], strict=True)}
-            used[name] = {**entry, "source": {**source, **made_from}}
+            used[name] = {**entry, "source": {**source, **derived.used[name]}}
     return used
 
 
@@ -344,12 +358,13 @@ def _info(
             "prometheus": {
                 "url": plan.prometheus_url,
                 "scrape_interval_s": plan.scrape_interval_s,
-                "rate_window_s": RATE_WINDOW_S,
+                "rate_window_s": rate_window_s(plan.scrape_interval_s),
             },
             "logs": [
                 {"component": each.component, "stream": each.stream, "path": str(each.path)}
                 for each in plan.logs
             ],
+            **({} if plan.cluster is None else cluster.addresses(plan.cluster)),
         },
         versions={
             "rca_engine": metadata.version("rcalab-llm"),

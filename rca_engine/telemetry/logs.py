@@ -22,7 +22,7 @@ from rca_engine.schemas.tables import TABLES
 from rcalab_common.times import parse_utc
 
 _SUFFIXES = {".log", ".out", ".err"}
-_LEVELS = {
+LEVELS = {
     "D": "debug", "I": "info", "W": "warning", "E": "error", "F": "fatal", "C": "fatal",
     "DEBUG": "debug", "INFO": "info", "NOTICE": "info", "WARN": "warning", "WARNING": "warning",
     "ERROR": "error", "CRIT": "fatal", "CRITICAL": "fatal", "FATAL": "fatal", "ALERT": "fatal",
@@ -136,7 +136,7 @@ def _parse(line: str, year: int, zone: tzinfo | None) -> tuple[int | None, str |
         match = pattern.match(line)
         if match is not None:
             level = match.groupdict().get("level") or ""
-            return _time(match, year, zone), _LEVELS.get(level.upper())
+            return _time(match, year, zone), LEVELS.get(level.upper())
     return None, None
 
 
@@ -153,7 +153,7 @@ def _parse_json(line: str, year: int, zone: tzinfo | None) -> tuple[int | None, 
     elif isinstance(value, str):
         match = _PATTERNS[-1].match(value)
         time_ns = None if match is None else _time(match, year, zone)
-    return time_ns, _LEVELS.get(level.upper())
+    return time_ns, LEVELS.get(level.upper())
 
 
 def _time(match: re.Match[str], year: int, zone: tzinfo | None) -> int | None:

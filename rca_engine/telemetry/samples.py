@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import functools
 import json
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,16 +41,37 @@ class Samples:
     @classmethod
     def pack(cls, points: Mapping[tuple[str, str], Mapping[int, float]]) -> Samples:
         """Pack ``(name, labels as JSON) -> {time_ns: value}``."""
-        keys = sorted(points)
-        rows = [sorted(points[key].items()) for key in keys]
-        flat = [point for row in rows for point in row]
+        return cls.join(
+            (key, np.array(list(row), np.int64), np.array(list(row.values()), np.float64))
+            for key, row in points.items()
+        )
+
+    @classmethod
+    def join(cls, pieces: Iterable[tuple[tuple[str, str], Ints, Floats]]) -> Samples:
+        """Join pieces of series: ``((name, labels as JSON), times in ns, values)``.
+
+        A series may come in several pieces, in any order; a sample that comes twice counts once.
+        """
+        parts: defaultdict[tuple[str, str], list[tuple[Ints, Floats]]] = defaultdict(list)
+        for key, times_ns, values in pieces:
+            parts[key].append((times_ns, values))
+        keys = sorted(parts)
+        columns = [_joined(parts.pop(key)) for key in keys]
         return cls(
             names=tuple(name for name, _ in keys),
             labels=tuple(json.loads(labels) for _, labels in keys),
-            offsets=np.cumsum([0, *map(len, rows)], dtype=np.int64),
-            times_ns=np.array([time for time, _ in flat], dtype=np.int64),
-            readings=np.array([value for _, value in flat], dtype=np.float64),
+            offsets=np.cumsum([0, *(times.size for times, _ in columns)], dtype=np.int64),
+            times_ns=np.concatenate([np.empty(0, np.int64), *(times for times, _ in columns)]),
+            readings=np.concatenate([np.empty(0), *(values for _, values in columns)]),
         )
+
+    @functools.cached_property
+    def by_name(self) -> Mapping[str, list[int]]:
+        """Indices of the series of each name."""
+        found: defaultdict[str, list[int]] = defaultdict(list)
+        for index, name in enumerate(self.names):
+            found[name].append(index)
+        return dict(found)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -78,6 +101,15 @@ class Samples:
             }
         )
         return samples, series
+
+
+def _joined(pieces: list[tuple[Ints, Floats]]) -> tuple[Ints, Floats]:
+    times_ns = np.concatenate([times for times, _ in pieces])
+    values = np.concatenate([values for _, values in pieces])
+    if times_ns.size > 1 and not (np.diff(times_ns) > 0).all():
+        times_ns, first = np.unique(times_ns, return_index=True)
+        values = values[first]
+    return times_ns, values
 
 
 def label_key(labels: Mapping[str, str]) -> str:

@@ -100,7 +100,16 @@ def _contents(messages: Any) -> list[Any]:
         raise BadRequestError("messages must be a list with at least one message")
     if not all(isinstance(message, dict) for message in messages):
         raise BadRequestError("each message must be a JSON object")
-    return [message.get("content") for message in messages]
+    return [_text(message.get("content")) for message in messages]
+
+
+def _text(content: Any) -> Any:
+    """Return a message's text, which may come in parts."""
+    if not isinstance(content, list):
+        return content
+    if not all(isinstance(part, dict) and part.get("type") == "text" for part in content):
+        raise BadRequestError("the parts of a message must be of type text")
+    return " ".join(str(part.get("text", "")) for part in content)
 
 
 def _envelope(settings: MockSettings, asked: Asked, part: str) -> dict[str, Any]:

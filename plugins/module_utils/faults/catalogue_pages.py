@@ -24,7 +24,11 @@ def as_json(faults: Iterable[type[Fault]]) -> str:
             "kinds": list(fault.kinds),
             "mechanisms": dict(fault.mechanisms),
             "parameters": [asdict(parameter) for parameter in fault.parameters],
+            "restarts": fault.restarts,
+            "needs_confirmation": fault.needs_confirmation,
+            "arm_deadline_s": fault.arm_deadline_s,
             "effect_deadline_s": fault.effect_deadline_s,
+            "revert_deadline_s": fault.revert_deadline_s,
             "symptoms": fault.symptoms,
             "requirements": fault.requirements,
         }
@@ -68,6 +72,13 @@ def _section(fault: type[Fault]) -> str:
     ]
     if not fault.sham:
         lines.append(f"- Its effect must be seen within {fault.effect_deadline_s:g} s.")
+    if fault.restarts:
+        lines.append(
+            f"- It ends something that is started again: the window ends when that is back, at the "
+            f"latest {fault.revert_deadline_s:g} s after `duration_s`."
+        )
+    if fault.needs_confirmation:
+        lines.append("- It acts on more than one pod: name the target once more as `confirm`.")
     lines += ["", "| parameter | default | from | to | meaning |", "|---|---|---|---|---|"]
     lines += [
         f"| `{p.name}` | {p.default:g} | {p.minimum:g} | {p.maximum:g} | {p.description} |"

@@ -86,11 +86,7 @@ class CpuCgroup(ABC):
 
     def pids(self) -> list[int]:
         """Return the numbers of the processes in the cgroup and in those below it."""
-        return sorted(
-            int(pid)
-            for path in self.cpu.rglob("cgroup.procs")
-            for pid in path.read_text(encoding="ascii").split()
-        )
+        return pids_in(self.cpu)
 
     def _counters(self) -> dict[str, int]:
         lines = (self.cpu / "cpu.stat").read_text(encoding="ascii").splitlines()
@@ -178,6 +174,15 @@ def cpu_cgroup(version: int, cpu: Path, cpuacct: Path) -> CpuCgroup:
     if version not in _VERSIONS:
         raise ValueError(f"cgroup version {version!r} is neither 1 nor 2")
     return _VERSIONS[version](cpu, cpuacct)
+
+
+def pids_in(folder: Path) -> list[int]:
+    """Return the numbers of the processes in the cgroup at ``folder`` and in those below it."""
+    return sorted(
+        int(pid)
+        for path in folder.rglob("cgroup.procs")
+        for pid in path.read_text(encoding="ascii").split()
+    )
 
 
 def mount_points() -> list[Path]:

@@ -16,8 +16,8 @@ from . import lock, processes, recovery, registry, watchdog
 from .catalogue_pages import as_json, as_markdown, as_text
 from .contract import Spec, Target
 from .errors import FaultError, RefusedError
-from .pods import find_pod, load_pods
-from .runner import Runner, check
+from .lab import load_lab
+from .runner import Runner, Telling, check
 from .state import StateDir
 
 # Exit codes of `run`.
@@ -45,11 +45,19 @@ def _run(options: argparse.Namespace) -> int:
     text = sys.stdin.read() if options.spec == "-" else Path(options.spec).read_text("utf-8")
     spec = Spec.parse(text)
     fault_class = registry.find(spec.fault)
-    pod = find_pod(load_pods(options.pods), spec.target)
-    fault = fault_class(Target(pod, socket.gethostname()), spec.parameters)
+    lab = load_lab(options.pods)
+    lab.check_allowed(spec.fault, spec.target)
+    target = Target(lab.find(spec.target), socket.gethostname(), lab)
+    fault = fault_class(target, spec.parameters)
+    if fault.needs_confirmation and spec.confirm != spec.target:
+        raise RefusedError(
+            f"{spec.fault} acts on more than one pod: name its target once more as confirm, "
+            f"{spec.target}"
+        )
     state = StateDir(options.state_dir)
+    telling = Telling(options.truth, options.events, spec.guard)
     if options.check:
-        check(fault, state, options.truth)
+        check(fault, state, telling)
         return 0
     parent = None if options.parent is None else processes.identify(options.parent)
     if options.parent is not None and parent is None:
@@ -58,7 +66,7 @@ def _run(options: argparse.Namespace) -> int:
         fault,
         state,
         watchdog_command=(sys.executable, str(Path(sys.argv[0]).resolve())),
-        truth_path=options.truth,
+        telling=telling,
         parent=parent,
     )
     truth = runner.run()
@@ -137,6 +145,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--pods", type=Path, required=True, help="the lab's pods.json")
     run.add_argument("--spec", default="-", help="file with the spec as JSON (default: stdin)")
     run.add_argument("--truth", type=Path, help="where to write ground_truth.json")
+    run.add_argument("--events", type=Path, help="where to tell loadgen the window's start and end")
     run.add_argument("--check", action="store_true", help="preflight only: never injects")
     run.add_argument("--parent", type=int, help="a process whose death ends the fault")
 

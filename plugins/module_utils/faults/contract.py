@@ -12,8 +12,11 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from .errors import RefusedError
+from .guard import GuardSpec
+from .lab import Lab, Part
 from .pods import Pod
-from .undo import Undo, UndoAction
+from .undo import Undo
+from .undo_action import UndoAction
 
 MECHANISM = "mechanism"
 ANY_ISOLATION = "any"
@@ -56,13 +59,26 @@ DURATION = Parameter(
 )
 
 
+_SPEC_KEYS = {"fault", "target", "parameters", "confirm", "guard"}
+
+
 @dataclass(frozen=True)
 class Spec:
-    """What a user asks for: one fault on one component."""
+    """What a user asks for: one fault on one component.
+
+    Attributes
+    ----------
+    confirm
+        The target once more; asked for where a fault acts on more than one pod.
+    guard
+        What ends the window early; None for nothing.
+    """
 
     fault: str
     target: str
     parameters: Mapping[str, object] = field(default_factory=dict)
+    confirm: str | None = None
+    guard: GuardSpec | None = None
 
     @classmethod
     def parse(cls, text: str) -> Spec:
@@ -79,7 +95,7 @@ class Spec:
             raise RefusedError(f"the spec is no JSON: {error}") from error
         if not isinstance(data, dict):
             raise RefusedError("the spec must be a JSON object with fault, target and parameters")
-        unknown = sorted(set(data) - {"fault", "target", "parameters"})
+        unknown = sorted(set(data) - _SPEC_KEYS)
         if unknown:
             raise RefusedError(f"the spec has unknown keys: {', '.join(unknown)}")
         fault, target = data.get("fault"), data.get("target")
@@ -92,15 +108,47 @@ class Spec:
             )
         if not isinstance(parameters, dict):
             raise RefusedError("the spec's parameters must be an object")
-        return cls(fault, target, parameters)
+        confirm, guard = data.get("confirm"), data.get("guard")
+        if confirm is not None and not isinstance(confirm, str):
+            raise RefusedError("the spec's confirm must be the target's name once more")
+        return cls(
+            fault, target, parameters, confirm, None if guard is None else GuardSpec.parse(guard)
+        )
 
 
 @dataclass(frozen=True)
 class Target:
-    """What the fault is done to."""
+    """What the fault is done to, and the lab around it where it is known."""
 
-    pod: Pod
+    where: Pod | Part
     host: str
+    around: Lab | None = None
+
+    @property
+    def component(self) -> str:
+        """Its component, such as ``replica/llm-0``."""
+        return self.where.component
+
+    @property
+    def pod(self) -> Pod:
+        """The pod that it is; raises `RefusedError` where it is none."""
+        if not isinstance(self.where, Pod):
+            raise RefusedError(f"{self.component} is no pod")
+        return self.where
+
+    @property
+    def part(self) -> Part:
+        """The part of the lab that it is; raises `RefusedError` where it is a pod."""
+        if isinstance(self.where, Pod):
+            raise RefusedError(f"{self.component} is a pod")
+        return self.where
+
+    @property
+    def lab(self) -> Lab:
+        """The lab around it; raises `RefusedError` where nobody told."""
+        if self.around is None:
+            raise RefusedError(f"nothing is known of the lab around {self.component}")
+        return self.around
 
 
 class Fault(ABC):
@@ -124,8 +172,16 @@ class Fault(ABC):
     # None for neither.
     mechanisms: ClassVar[Mapping[str, str | None]]
     parameters: ClassVar[tuple[Parameter, ...]]
+    # It ends something that others start again: the window ends when that is back.
+    restarts: ClassVar[bool] = False
+    # It acts on more than one pod: whoever asks for it names the target twice.
+    needs_confirmation: ClassVar[bool] = False
+    # How long the watchdog may take to watch, in seconds.
+    arm_deadline_s: ClassVar[float] = 10.0
     # How long the effect may take to be seen, in seconds.
     effect_deadline_s: ClassVar[float] = 20.0
+    # How long the target may take to be as it was, from the revert, in seconds.
+    revert_deadline_s: ClassVar[float] = 5.0
     # How long the target is watched before the dose, to compare with, in seconds.
     baseline_s: ClassVar[float] = 1.0
 
@@ -137,10 +193,10 @@ class Fault(ABC):
         RefusedError
             If a parameter is unknown or out of bounds, or the target is of the wrong kind.
         """
-        kind = target.pod.component.partition("/")[0]
+        kind = target.component.partition("/")[0]
         if kind not in self.kinds:
             raise RefusedError(
-                f"{self.id} can't be done to {target.pod.component}, only to a component of kind "
+                f"{self.id} can't be done to {target.component}, only to a component of kind "
                 f"{' or '.join(self.kinds)}"
             )
         known = {parameter.name: parameter for parameter in self.parameters}
@@ -159,7 +215,7 @@ class Fault(ABC):
 
     def _choose_mechanism(self, wanted: object) -> str:
         if wanted is None:
-            isolation = self.target.pod.isolation
+            isolation = self.target.where.isolation
             for name, where in self.mechanisms.items():
                 if where in (isolation, ANY_ISOLATION):
                     return name
@@ -181,6 +237,10 @@ class Fault(ABC):
     @abstractmethod
     def root_cause_metrics(self) -> tuple[str, ...]:
         """Return the metrics that count as the cause, from ``rca_engine/schemas/metrics.json``."""
+
+    def root_causes(self) -> dict[str, tuple[str, ...]]:
+        """Return the components that count as right, each with its metrics."""
+        return {self.target.component: self.root_cause_metrics()}
 
     @abstractmethod
     def intended_dose(self) -> dict[str, float]:
@@ -209,6 +269,14 @@ class Fault(ABC):
     @abstractmethod
     def measured_dose(self) -> dict[str, float]:
         """Return the dose as measured at the target, from `inject` until now."""
+
+    def is_over(self) -> bool:
+        """Say whether the effect has passed by itself: what was ended is back."""
+        return False
+
+    def remarks(self) -> list[str]:
+        """Return what else the ground truth should tell, such as what was killed."""
+        return []
 
     def revert(self, undo: Undo) -> None:
         """Put the target back; a fault that keeps doing something to it ends that first."""

@@ -1,14 +1,16 @@
 # Copyright: (c) 2026, The rcalab.llm authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Two ways to hold a pod to a share of a CPU: the kernel's quota, or stopping its processes.
+"""Three ways to starve a pod of CPU: the kernel's quota, stopping its processes, or company.
 
-Both count as the kernel does: in each period the pod may use ``cores * period`` of CPU time, and
-a period in which it had to wait is a throttled one.
+The first two count as the kernel does: in each period the pod may use ``cores * period`` of CPU
+time, and a period in which it had to wait is a throttled one. The third throttles nothing: other
+threads in the pod's cgroup take their part of what the pod gets.
 """
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 import time
@@ -17,9 +19,19 @@ from abc import ABC, abstractmethod
 from . import processes
 from .cgroups import CpuCgroup, CpuLimit, CpuStat
 from .errors import RefusedError
+from .helpers import HELPER_MARGIN_S, Helpers
 from .pods import Pod
-from .undo import ContinuePod, SetCpuLimit, UndoAction
+from .undo import ContinuePod, SetCpuLimit
+from .undo_action import UndoAction
 
+# An idle pod's bursts touch a small quota now and then; a pod under load runs into it in most
+# periods. The effect is seen when both bounds are passed.
+_MIN_THROTTLED_PERIODS = 5
+_MIN_THROTTLED_SHARE = 0.1
+# Burners that get less than this share of a core have met no contention, or are held themselves.
+_MIN_BURNT_SHARE = 0.15
+_MIN_BURNT_S = 1.0
+_IN_POD_SHARE = 0.8
 # The kernel's least quota (Documentation/scheduler/sched-bwc.rst).
 _MIN_QUOTA_US = 1000
 
@@ -58,6 +70,16 @@ class CpuLimiter(ABC):
     @abstractmethod
     def disturbance(self) -> str | None:
         """Say why the limit does not hold as set, if so."""
+
+    def acts(self, elapsed_s: float, first: CpuStat, last: CpuStat) -> bool:
+        """Say whether the counters, so many seconds apart, show that the pod is held."""
+        throttled = last.throttled_periods - first.throttled_periods
+        share = throttled * self.period_s / elapsed_s
+        return throttled >= _MIN_THROTTLED_PERIODS and share >= _MIN_THROTTLED_SHARE
+
+    def dose(self) -> dict[str, float]:
+        """Return what it has to tell of the dose beyond the pod's counters."""
+        return {}
 
 
 class QuotaLimiter(CpuLimiter):
@@ -226,16 +248,67 @@ class DutyCycleLimiter(CpuLimiter):
                     self._send(signal.SIGSTOP)  # a child born since the last look
 
 
-def cpu_limiter(mechanism: str, pod: Pod, cores: float) -> CpuLimiter:
-    """Return the limiter of a mechanism, ``cgroup_quota`` or ``duty_cycle``.
+class StressLimiter(CpuLimiter):
+    """Burners in the pod's cgroup: the pod's own threads get what those leave."""
+
+    def __init__(self, cgroup: CpuCgroup, workers: int, helpers: Helpers) -> None:
+        super().__init__(float(workers))
+        self._cgroup = cgroup
+        self._workers = workers
+        self._helpers = helpers
+        self._begin = 0.0
+
+    def preflight(self) -> None:
+        if not os.access(self._cgroup.cpu / "cgroup.procs", os.W_OK):
+            raise RefusedError(f"{self._cgroup.cpu} takes no process of ours; run as root")
+
+    def capture(self) -> UndoAction:
+        return self._helpers.undo()
+
+    def start(self) -> None:
+        self._begin = time.monotonic()
+        for _ in range(self._workers):
+            self._helpers.start("burn", cgroups=[self._cgroup.cpu, self._cgroup.cpuacct])
+
+    def stop(self) -> None:
+        self._helpers.close()
+
+    @property
+    def period_s(self) -> float:
+        return self._cgroup.limit().period_us / 1e6
+
+    def stat(self) -> CpuStat:
+        return self._cgroup.stat()
+
+    def disturbance(self) -> str | None:
+        ended = self._helpers.ended()
+        return f"the burners {ended} have ended" if ended else None
+
+    def acts(self, elapsed_s: float, first: CpuStat, last: CpuStat) -> bool:
+        burnt_s = self._helpers.cpu_seconds()
+        if last.usage_s - first.usage_s < _IN_POD_SHARE * burnt_s:
+            return False  # they burn, and not on the pod's account
+        return burnt_s >= max(_MIN_BURNT_S, _MIN_BURNT_SHARE * self._workers * elapsed_s)
+
+    def dose(self) -> dict[str, float]:
+        elapsed_s = time.monotonic() - self._begin
+        return {"stress_cores": round(self._helpers.cpu_seconds() / elapsed_s, 4)}
+
+
+def cpu_limiter(
+    mechanism: str, pod: Pod, cores: float, workers: int, duration_s: float
+) -> CpuLimiter:
+    """Return the limiter of a mechanism: ``cgroup_quota``, ``duty_cycle`` or ``stress``.
 
     Raises
     ------
     RefusedError
-        If the pod has no cgroup to set a quota on.
+        If the pod has no cgroup to set a quota on, or to stress.
     """
     if mechanism == "duty_cycle":
         return DutyCycleLimiter(pod, cores)
     if pod.cgroup is None:
         raise RefusedError(f"pod {pod.name} has no cgroup; use the mechanism duty_cycle")
+    if mechanism == "stress":
+        return StressLimiter(pod.cgroup, workers, Helpers(duration_s + HELPER_MARGIN_S))
     return QuotaLimiter(pod.cgroup, cores)

@@ -11,7 +11,6 @@ queue away, and packets pass at once: a dead-man's switch of its own. The protoc
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 import random
@@ -22,13 +21,10 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator
-from pathlib import Path
 
 from .network import Netns
 
 QUEUE = 7077
-_NETNS_FOLDER = Path("/run/netns")
-_CLONE_NEWNET = 0x40000000
 _NETLINK_NETFILTER = 12
 _SUBSYSTEM = 3
 _PACKET, _VERDICT, _CONFIG = 0, 1, 2
@@ -67,7 +63,7 @@ class DelayQueue:
         self._ending = threading.Event()
         self._failure: str | None = None
         self.packets = 0
-        self._socket = _socket_in(netns)
+        self._socket = netns.open_socket(_socket)
         self._configure()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
@@ -138,33 +134,11 @@ class DelayQueue:
             )
 
 
-def _socket_in(netns: Netns) -> socket.socket:
-    """Open a netlink socket that belongs to a network namespace.
-
-    A socket stays in the namespace in which it was made; only the thread that makes it enters.
-    """
-    made: list[socket.socket | OSError] = []
-
-    def make() -> None:
-        libc = ctypes.CDLL(None, use_errno=True)
-        try:
-            with (_NETNS_FOLDER / netns.name).open() as handle:
-                if libc.setns(handle.fileno(), _CLONE_NEWNET) != 0:
-                    code = ctypes.get_errno()
-                    raise OSError(code, f"can't enter {netns.name}: {os.strerror(code)}")
-            opened = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_NETFILTER)
-            opened.bind((0, 0))
-            opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER_BYTES)
-            made.append(opened)
-        except OSError as error:
-            made.append(error)
-
-    thread = threading.Thread(target=make)
-    thread.start()
-    thread.join()
-    if isinstance(made[0], OSError):
-        raise made[0]
-    return made[0]
+def _socket() -> socket.socket:
+    opened = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_NETFILTER)
+    opened.bind((0, 0))
+    opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER_BYTES)
+    return opened
 
 
 def _attribute(kind: int, data: bytes) -> bytes:

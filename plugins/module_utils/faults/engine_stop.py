@@ -14,15 +14,16 @@ from . import processes
 from .contract import Fault, Target
 from .errors import RefusedError
 from .processes import Process
-from .undo import ContinuePod, UndoAction
+from .undo import ContinuePod
+from .undo_action import UndoAction
 
 # vLLM's engine core and its workers give themselves these titles; the simulator is one process.
-_ENGINE = re.compile(r"^VLLM::|\bloadgen mock\b")
+ENGINE = r"^VLLM::|\bloadgen mock\b"
 
 
 def engine_processes(target: Target) -> list[Process]:
     """Return the processes of the pod that compute tokens."""
-    return [each for each in target.pod.processes() if _ENGINE.search(processes.title(each))]
+    return [each for each in target.pod.processes() if re.search(ENGINE, processes.title(each))]
 
 
 class EngineStop(Fault):

@@ -30,7 +30,7 @@ def check_free(state: StateDir) -> None:
             f"another fault is active: {active['window']}, led by process "
             f"{active['runner']['pid']}; wait for its end, or run the playbook revert_faults"
         )
-    left = state.pending()
+    left = [window for window in state.pending() if not _is_moot(window)]
     if left:
         raise RefusedError(
             f"an earlier fault has left something to undo ({', '.join(w.id for w in left)}); "
@@ -48,6 +48,8 @@ def acquire(state: StateDir, window: Window, ttl_s: float) -> None:
     """
     with state.guard():
         check_free(state)
+        for moot in state.pending():
+            moot.discard()
         files.write_json(
             state.lock_file,
             {
@@ -57,6 +59,11 @@ def acquire(state: StateDir, window: Window, ttl_s: float) -> None:
                 "expires_monotonic_ns": time.monotonic_ns() + round(ttl_s * 1e9),
             },
         )
+
+
+def _is_moot(window: Window) -> bool:
+    """Say whether a window's runner died with the undo written and nothing done yet."""
+    return not window.was_armed() and not processes.is_alive(window.read_undo().runner)
 
 
 def release(state: StateDir, window: Window) -> None:

@@ -9,12 +9,17 @@ is one queueing discipline where there was none: the undo needs to know no more 
 
 from __future__ import annotations
 
+import ctypes
 import json
+import os
 import re
 import shutil
+import socket
 import subprocess
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from .errors import RefusedError
@@ -22,7 +27,11 @@ from .errors import RefusedError
 CHAIN = "RCALAB-CHAOS"
 LOOPBACK = "lo"
 POD_DEVICE = "eth0"
+# The machine's own network, which has no name; no namespace's name can hold a colon.
+HOST = "host:"
 _TIMEOUT_S = 10
+_NETNS_FOLDER = Path("/run/netns")
+_CLONE_NEWNET = 0x40000000
 _NETNS = re.compile(r"[a-z][a-z0-9-]{0,62}")
 _COUNTED = re.compile(r"\[(\d+):(\d+)\] (-A .+)")
 # What the kernel gives a virtual device by itself.
@@ -71,17 +80,50 @@ class Netns:
     name: str
 
     def __post_init__(self) -> None:
-        if not _NETNS.fullmatch(self.name):
+        if self.name != HOST and not _NETNS.fullmatch(self.name):
             raise ValueError(f"{self.name!r} is no network namespace's name")
 
     def exists(self) -> bool:
         """Say whether there is one."""
+        if self.name == HOST:
+            return True
         listed = json.loads(run(["ip", "-json", "netns", "list"]) or "[]")
         return any(entry["name"] == self.name for entry in listed)
 
     def run(self, *arguments: str, text: str = "") -> str:
         """Run a program in it; see :func:`run`."""
-        return run(["ip", "netns", "exec", self.name, *arguments], text)
+        enter = [] if self.name == HOST else ["ip", "netns", "exec", self.name]
+        return run([*enter, *arguments], text)
+
+    def open_socket(self, make: Callable[[], socket.socket]) -> socket.socket:
+        """Return a socket that belongs to it.
+
+        A socket stays in the namespace in which it was made; only the thread that makes it enters.
+
+        Raises
+        ------
+        OSError
+            If the namespace can't be entered, or ``make`` fails.
+        """
+        made: list[socket.socket | OSError] = []
+
+        def enter_and_make() -> None:
+            libc = ctypes.CDLL(None, use_errno=True)
+            try:
+                with (_NETNS_FOLDER / self.name).open() as handle:
+                    if libc.setns(handle.fileno(), _CLONE_NEWNET) != 0:
+                        code = ctypes.get_errno()
+                        raise OSError(code, f"can't enter {self.name}: {os.strerror(code)}")
+                made.append(make())
+            except OSError as error:
+                made.append(error)
+
+        thread = threading.Thread(target=enter_and_make)
+        thread.start()
+        thread.join()
+        if isinstance(made[0], OSError):
+            raise made[0]
+        return made[0]
 
     def has_chain(self) -> bool:
         """Say whether a fault's chain, or a jump to it, is there."""

@@ -12,7 +12,8 @@ from typing import ClassVar
 from .contract import Fault, Target
 from .errors import RefusedError
 from .network import Netns, need_programs
-from .undo import RemoveQdisc, RemoveRules, UndoAction
+from .undo import RemoveQdisc, RemoveRules
+from .undo_action import UndoAction
 
 _NEEDS_NETNS = "Root, and a network namespace for each pod (`lab_isolation: netns`)."
 

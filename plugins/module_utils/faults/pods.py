@@ -8,12 +8,13 @@ from __future__ import annotations
 import json
 import os
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from . import processes
-from .cgroups import CpuCgroup, cpu_cgroup, is_cgroup_path
+from .cgroups import CpuCgroup, cpu_cgroup, is_cgroup_path, pids_in
 from .errors import RefusedError
 from .network import Netns
 from .processes import Process
@@ -42,6 +43,8 @@ class Pod:
         Its network namespace; None with isolation ``none``.
     address
         Where its programs listen; None where nobody asked.
+    controllers
+        Its folder in the hierarchy of each cgroup controller; the same one with cgroup version 2.
     """
 
     lab: str
@@ -51,13 +54,32 @@ class Pod:
     cgroup: CpuCgroup | None
     netns: Netns | None = None
     address: str | None = None
+    controllers: Mapping[str, Path] = field(default_factory=dict)
 
     def processes(self) -> list[Process]:
         """Return the pod's processes: its cgroup's, or those that carry its mark."""
-        if self.cgroup is None:
-            return marked_processes(self.lab, self.name)
-        found = (processes.identify(pid) for pid in self.cgroup.pids())
-        return [process for process in found if process is not None]
+        return pod_processes(self.lab, self.name, None if self.cgroup is None else self.cgroup.cpu)
+
+    def controller(self, name: str) -> Path:
+        """Return the pod's folder in the hierarchy of a cgroup controller.
+
+        Raises
+        ------
+        RefusedError
+            If it has none.
+        """
+        folder = self.controllers.get(name)
+        if folder is None or not folder.is_dir():
+            raise RefusedError(f"pod {self.name} has no cgroup of the controller {name}")
+        return folder
+
+
+def pod_processes(lab: str, pod: str, cgroup: Path | None) -> list[Process]:
+    """Return a pod's processes: those of its cgroup, or without one those that carry its mark."""
+    if cgroup is None:
+        return marked_processes(lab, pod)
+    found = (processes.identify(pid) for pid in pids_in(cgroup))
+    return [process for process in found if process is not None]
 
 
 def marked_processes(lab: str, pod: str) -> list[Process]:
@@ -66,7 +88,12 @@ def marked_processes(lab: str, pod: str) -> list[Process]:
 
 
 def load_pods(path: Path) -> list[Pod]:
-    """Read ``pods.json``.
+    """Read the pods of ``pods.json``; see `load_lab_pods`."""
+    return load_lab_pods(path)[2]
+
+
+def load_lab_pods(path: Path) -> tuple[str, str, list[Pod]]:
+    """Read ``pods.json``: the lab's name, its isolation and its pods.
 
     Raises
     ------
@@ -89,7 +116,8 @@ def load_pods(path: Path) -> list[Pod]:
             raise ValueError(f"its isolation is {data['isolation']!r}, not one of {ISOLATIONS}")
         if not _NAME.fullmatch(data["lab"]):
             raise ValueError(f"{data['lab']!r} is no lab's name")
-        return [_pod(item, data["lab"], data["isolation"]) for item in data["pods"]]
+        lab, isolation = data["lab"], data["isolation"]
+        return lab, isolation, [_pod(item, lab, isolation) for item in data["pods"]]
     except (KeyError, TypeError, ValueError) as error:
         detail = f"no {error}" if isinstance(error, KeyError) else str(error)
         raise RefusedError(f"{path} is not a list of pods of this lab: {detail}") from error
@@ -104,8 +132,8 @@ def _pod(item: dict[str, Any], lab: str, isolation: str) -> Pod:
         raise ValueError(f"pod {name} has the wrong cgroup entry for isolation {isolation}")
     if cgroup is None:
         return Pod(lab, name, item["component"], isolation, None, address=item.get("address"))
-    paths = [Path(cgroup[controller]) for controller in ("cpu", "cpuacct")]
-    for path in paths:
+    controllers = {key: Path(value) for key, value in cgroup.items() if key != "version"}
+    for path in controllers.values():
         # A dose on a parent or on another's cgroup would starve more than the pod.
         if not is_cgroup_path(path) or path.name != name:
             raise ValueError(f"{path} is no cgroup of pod {name}")
@@ -114,9 +142,10 @@ def _pod(item: dict[str, Any], lab: str, isolation: str) -> Pod:
         name,
         item["component"],
         isolation,
-        cpu_cgroup(cgroup["version"], *paths),
+        cpu_cgroup(cgroup["version"], controllers["cpu"], controllers["cpuacct"]),
         netns=_netns(item, lab),
         address=item.get("address"),
+        controllers=controllers,
     )
 
 

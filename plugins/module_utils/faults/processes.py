@@ -106,6 +106,41 @@ def title(process: Process) -> str:
     return line.replace(b"\0", b" ").decode(errors="replace").strip()
 
 
+def has_mapped(process: Process, library: str) -> bool:
+    """Say whether a file whose name holds ``library`` is mapped into the process."""
+    try:
+        maps = (_PROC / str(process.pid) / "maps").read_text(encoding="utf-8", errors="replace")
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return False
+    return library in maps
+
+
+def oom_score(process: Process) -> int | None:
+    """Return how readily the kernel kills the process for memory; None if it is gone."""
+    if _own_stat(process) is None:
+        return None
+    try:
+        return int((_PROC / str(process.pid) / "oom_score_adj").read_text(encoding="ascii"))
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+
+
+def set_oom_score(process: Process, score: int) -> None:
+    """Set how readily the kernel kills the process for memory, unless it is gone.
+
+    Raises
+    ------
+    PermissionError
+        If the score is less than the process may have.
+    """
+    if oom_score(process) in (None, score):
+        return
+    try:
+        (_PROC / str(process.pid) / "oom_score_adj").write_text(str(score), encoding="ascii")
+    except (FileNotFoundError, ProcessLookupError):
+        return
+
+
 def send(process: Process, number: signal.Signals) -> None:
     """Send a signal, unless the process is gone.
 

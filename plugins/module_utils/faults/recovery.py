@@ -13,7 +13,7 @@ import sys
 import time
 from pathlib import Path
 
-from . import lock, processes, times
+from . import announcements, lock, processes, times
 from .errors import FaultError, NotRevertedError
 from .processes import Process
 from .state import StateDir, Window
@@ -105,6 +105,8 @@ def _close_records(
     truth.write(window.truth_file)
     if undo.truth_path is not None:
         truth.write(Path(undo.truth_path))
+    if undo.events_path is not None and truth.times["applied"] is not None:
+        announcements.write_event(Path(undo.events_path), announcements.WINDOW_END, truth.title)
 
 
 def revert_all(state: StateDir) -> list[str]:

@@ -13,18 +13,22 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from . import files, lock, processes, recovery, watchdog
+from . import announcements, clocks, files, lock, processes, watchdog
+from .announcements import Annotation
 from .contract import Fault
 from .errors import FaultError, NotRevertedError, RefusedError
+from .guard import Guard, GuardSpec
 from .processes import Process
 from .state import StateDir, Window
 from .truth import GroundTruth
 from .undo import Undo
 
 _TICK_S = 0.25
+_LEAST_REVERT_S = 1.0
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -37,18 +41,40 @@ class _Ended(Exception):  # noqa: N818 - a turn of events, and not always a bad 
         self.reverted_by = reverted_by
 
 
-def check(fault: Fault, state: StateDir, truth_path: Path | None) -> None:
+@dataclass(frozen=True)
+class Telling:
+    """What is told to whom, beside the state directory.
+
+    Attributes
+    ----------
+    truth_path
+        Where the ground truth is written at the end; None for nowhere.
+    events_path
+        Where the window's begin and end are told to loadgen; None for nowhere.
+    guard
+        What ends the window early; None for nothing.
+    """
+
+    truth_path: Path | None = None
+    events_path: Path | None = None
+    guard: GuardSpec | None = None
+
+    def check(self) -> None:
+        """Raise `RefusedError` where it can't be done."""
+        for what, path in (("ground truth", self.truth_path), ("events", self.events_path)):
+            if path is not None and not os.access(path.parent, os.W_OK | os.X_OK):
+                raise RefusedError(
+                    f"the {what} can't be written: {path.parent} is no folder to write to"
+                )
+        if self.guard is not None:
+            self.guard.check()
+
+
+def check(fault: Fault, state: StateDir, telling: Telling) -> None:
     """Touch nothing, and raise `RefusedError` where `Runner.run` would refuse."""
     lock.check_free(state)
-    _check_truth_path(truth_path)
+    telling.check()
     fault.preflight()
-
-
-def _check_truth_path(path: Path | None) -> None:
-    if path is not None and not os.access(path.parent, os.W_OK | os.X_OK):
-        raise RefusedError(
-            f"the ground truth can't be written: {path.parent} is no folder to write to"
-        )
 
 
 class Runner:
@@ -58,8 +84,8 @@ class Runner:
     ----------
     watchdog_command
         How this program is run: the interpreter and the zipapp.
-    truth_path
-        Where the ground truth is written at the end; None for nowhere but the state directory.
+    telling
+        What is told to whom.
     parent
         The process on whose behalf the fault is done: its death ends the window. None for nobody.
     """
@@ -70,18 +96,20 @@ class Runner:
         state: StateDir,
         *,
         watchdog_command: Sequence[str],
-        truth_path: Path | None = None,
+        telling: Telling = Telling(),
         parent: Process | None = None,
     ) -> None:
         self._fault = fault
         self._state = state
         self._watchdog_command = watchdog_command
-        self._truth_path = truth_path
+        self._telling = telling
+        self._ttl_s = fault.duration_s + fault.revert_deadline_s + watchdog.TTL_MARGIN_S
         self._parent = parent
         self._stop = threading.Event()
         self._stop_reason = ""
         self._truth = GroundTruth.of(fault)
         self._watchdog: Process | None = None
+        self._annotation: Annotation | None = None
         self._window: Window
 
     def run(self) -> GroundTruth:
@@ -96,7 +124,7 @@ class Runner:
         """
         with self._stop_signals():
             self._window = self._state.new_window(self._fault.id)
-            self._record("PLANNED", fault=self._fault.id, target=self._truth.target["component"])
+            self._record("PLANNED", fault=self._fault.id, target=self._fault.target.component)
             try:
                 undo = self._prepare()
             except (FaultError, OSError) as error:
@@ -115,14 +143,17 @@ class Runner:
     def _prepare(self) -> Undo:
         """Refuse, or put the undo on the disk."""
         self._record("PREFLIGHT")
-        ttl_s = self._fault.duration_s + watchdog.TTL_MARGIN_S
-        lock.acquire(self._state, self._window, ttl_s)
-        _check_truth_path(self._truth_path)
+        lock.acquire(self._state, self._window, self._ttl_s)
+        self._telling.check()
         self._fault.preflight()
+        self._measure_clocks()
+        paths = (self._telling.truth_path, self._telling.events_path)
+        truth_path, events_path = (None if path is None else str(path.absolute()) for path in paths)
         undo = Undo(
             boot_id=processes.boot_id(),
             runner=processes.current(),
-            truth_path=None if self._truth_path is None else str(self._truth_path.absolute()),
+            truth_path=truth_path,
+            events_path=events_path,
             actions=self._fault.capture(),
         )
         self._truth.write(self._window.truth_file)
@@ -133,15 +164,22 @@ class Runner:
     def _lead(self) -> _Ended:
         """Arm, inject and hold; return how it ended."""
         try:
-            ttl_s = self._fault.duration_s + watchdog.TTL_MARGIN_S
-            self._watchdog = watchdog.arm(self._watchdog_command, self._state, self._window, ttl_s)
+            self._watchdog = watchdog.arm(
+                self._watchdog_command,
+                self._state,
+                self._window,
+                self._ttl_s,
+                self._fault.arm_deadline_s,
+            )
             self._record("ARMED", watchdog=self._watchdog.pid)
-            self._hold_baseline()
-            self._record("INJECTING")
-            self._fault.inject()
-            self._truth.stamp("applied")
-            self._truth.write(self._window.truth_file)
-            self._hold_dose()
+            with self._guarded():
+                self._hold_baseline()
+                self._record("INJECTING")
+                self._fault.inject()
+                self._truth.stamp("applied")
+                self._truth.write(self._window.truth_file)
+                self._announce_begin()
+                self._hold_dose()
         except _Ended as end:
             return end
         except (FaultError, OSError) as error:
@@ -176,11 +214,13 @@ class Runner:
                     self._truth.stamp("effect_first_seen")
                     self._truth.write(self._window.truth_file)
                     self._record("ACTIVE")
+            if active and fault.is_over():
+                return
             if not active and time.monotonic() >= deadline:
                 raise _Ended(
                     "not_effective",
                     "controller",
-                    f"no effect on {self._truth.target['component']} was seen within "
+                    f"no effect on {fault.target.component} was seen within "
                     f"{deadline - begin:g} s; is there load on it?",
                 )
 
@@ -203,21 +243,32 @@ class Runner:
             self._record("REVERTING")
             self._measure()
         finally:
+            self._truth.stamp("revert_requested")
+            self._revert(undo)
             with self._state.guard():
-                self._truth.stamp("revert_requested")
-                self._revert(undo)
                 self._truth.stamp("revert_verified")
+                self._announce_end()
                 self._truth.outcome, self._truth.reverted_by = end.outcome, end.reverted_by
+                self._truth.messages += self._fault.remarks()
                 if message := str(end):
-                    self._truth.messages.append(message)
+                    self._truth.messages.insert(0, message)
                 paths = [self._window.truth_file]
-                if self._truth_path is not None:
-                    paths.append(self._truth_path)
+                if self._telling.truth_path is not None:
+                    paths.append(self._telling.truth_path)
                 self._truth.write(*paths)
                 aborted = end.outcome == "aborted"
                 self._record("ABORTED" if aborted else "REVERTED", outcome=end.outcome)
                 self._window.mark_undone()
         lock.release(self._state, self._window)
+
+    def _measure_clocks(self) -> None:
+        around = self._fault.target.around
+        if around is None or around.prometheus is None:
+            return
+        try:
+            self._truth.clock_offsets_ms = clocks.prometheus_offset_ms(around.prometheus)
+        except OSError as error:
+            self._truth.messages.append(f"Prometheus' clock can't be compared: {error}")
 
     def _measure(self) -> None:
         if self._truth.times["applied"] is None:
@@ -228,13 +279,67 @@ class Runner:
             self._truth.messages.append(f"the dose can't be measured: {error}")
 
     def _revert(self, undo: Undo) -> None:
+        """Revert, and look until the target is as it was or started again."""
+        end = time.monotonic() + max(self._fault.revert_deadline_s, _LEAST_REVERT_S)
+        first = True
+        while True:
+            try:
+                if first:
+                    self._fault.revert(undo)
+                else:
+                    undo.restore()
+                self._truth.stamp("reverted")
+                self._fault.verify_reverted(undo)
+            except NotRevertedError:
+                if time.monotonic() > end:
+                    raise
+            else:
+                return
+            # What is started again takes minutes, and is asked no more often than it bears.
+            time.sleep(_TICK_S if first else min(1.0, self._fault.revert_deadline_s / 20))
+            first = False
+            self._renew_lease()
+
+    @contextlib.contextmanager
+    def _guarded(self) -> Iterator[None]:
+        if self._telling.guard is None:
+            yield
+            return
+        guard = Guard(self._telling.guard, self._request_stop)
+        guard.start()
         try:
-            self._fault.revert(undo)
-            self._truth.stamp("reverted")
-            self._fault.verify_reverted(undo)
-        except NotRevertedError:
-            recovery.restore_until_verified(undo)
-            self._truth.stamp("reverted")
+            yield
+        finally:
+            guard.close()
+
+    def _request_stop(self, reason: str) -> None:
+        self._stop_reason = reason
+        self._stop.set()
+
+    def _announce_begin(self) -> None:
+        if self._telling.events_path is not None:
+            announcements.write_event(
+                self._telling.events_path, announcements.WINDOW_START, self._truth.title
+            )
+        around = self._fault.target.around
+        if around is not None and around.grafana is not None:
+            tags = [self._fault.id, self._fault.target.component]
+            self._annotation = Annotation(around.grafana, self._truth.title, tags)
+            self._annotate(self._annotation.begin)
+
+    def _announce_end(self) -> None:
+        if self._telling.events_path is not None and self._truth.times["applied"] is not None:
+            announcements.write_event(
+                self._telling.events_path, announcements.WINDOW_END, self._truth.title
+            )
+        if self._annotation is not None:
+            self._annotate(self._annotation.end)
+
+    def _annotate(self, call: Callable[[], None]) -> None:
+        try:
+            call()
+        except (OSError, ValueError, KeyError) as error:
+            self._truth.messages.append(f"Grafana was not told: {error}")
 
     def _record(self, state: str, **details: object) -> None:
         self._state.record(self._window, state, **details)
@@ -244,8 +349,7 @@ class Runner:
         """Turn signals into a request that is looked at between two steps, never amid one."""
 
         def request(number: int, _frame: object) -> None:
-            self._stop_reason = f"{signal.Signals(number).name} was received"
-            self._stop.set()
+            self._request_stop(f"{signal.Signals(number).name} was received")
 
         before = {number: signal.signal(number, request) for number in _SIGNALS}
         try:

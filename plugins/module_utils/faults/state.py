@@ -73,6 +73,10 @@ class Window:
         """Say whether the undo was carried out and verified."""
         return self.undone_file.exists()
 
+    def was_armed(self) -> bool:
+        """Say whether a watchdog has watched; no dose is given before."""
+        return self.watchdog_file.exists()
+
     def read_undo(self) -> Undo:
         """Read the undo, done or not.
 

@@ -18,6 +18,7 @@ from typing import Any
 from . import files, times
 from .contract import Fault
 from .errors import FaultError
+from .pods import Pod
 
 FORMAT = 1
 # The collection's (galaxy.yml).
@@ -51,7 +52,7 @@ class GroundTruth:
     root_causes: list[dict[str, Any]]
     times: dict[str, str | None]
     dose: dict[str, dict[str, float]]
-    # Against which clocks this host's was measured; the host itself measures none.
+    # Other clocks less this host's.
     clock_offsets_ms: dict[str, float] = field(default_factory=dict)
     reverted_by: str | None = None
     outcome: str | None = None
@@ -62,8 +63,11 @@ class GroundTruth:
     @classmethod
     def of(cls, fault: Fault) -> GroundTruth:
         """Begin the record of a fault that is asked for now."""
-        component = fault.target.pod.component
-        causes = [{"component": component, "metrics": list(fault.root_cause_metrics())}]
+        causes = [
+            {"component": component, "metrics": list(metrics)}
+            for component, metrics in fault.root_causes().items()
+        ]
+        where = fault.target.where
         return cls(
             fault=fault.id,
             name=fault.name,
@@ -71,8 +75,8 @@ class GroundTruth:
             mechanism=fault.mechanism,
             parameters=dict(fault.values),
             target={
-                "component": component,
-                "pod": fault.target.pod.name,
+                "component": fault.target.component,
+                "pod": where.name if isinstance(where, Pod) else "",
                 "host": fault.target.host,
             },
             root_causes=[] if fault.sham else causes,
@@ -84,6 +88,11 @@ class GroundTruth:
                 "python": platform.python_version(),
             },
         )
+
+    @property
+    def title(self) -> str:
+        """The window in a few words: the fault and its target."""
+        return f"{self.fault} {self.name} on {self.target['component']}"
 
     def stamp(self, name: str) -> None:
         """Set a time to now, unless it has come already."""

@@ -9,35 +9,27 @@ few kinds below, each idempotent and exact.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import signal
-from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from . import processes
 from .cgroups import CpuLimit, cpu_cgroup, is_cgroup_path
 from .errors import FaultError, NotRevertedError
+from .io_limits import IoLimit
 from .network import Netns
 from .pods import marked_processes
 from .processes import Process
+from .undo_action import UndoAction
+from .undo_memory import SetMemoryLimit, SetOomScores
+from .undo_restarts import AwaitProcesses, AwaitService, StartProgram
 
 FORMAT = 1
-
-
-class UndoAction(ABC):
-    """One thing to put back; a frozen dataclass whose fields are what JSON holds."""
-
-    kind: ClassVar[str]
-
-    @abstractmethod
-    def restore(self) -> None:
-        """Put it back; nothing happens if it is back already, or its target is gone."""
-
-    @abstractmethod
-    def remainder(self) -> str | None:
-        """Look at the target and say what is not back yet; None if all is."""
+# In the environment of every helper of a fault.
+HELPER_MARK = "RCALAB_CHAOS"
 
 
 @dataclass(frozen=True)
@@ -130,8 +122,130 @@ class RemoveQdisc(UndoAction):
         return f"the device of {self.netns} still has a queueing discipline" if left else None
 
 
+@dataclass(frozen=True)
+class ContinueProcesses(UndoAction):
+    """Let processes run that are no pod's, by number and start."""
+
+    kind = "continue_processes"
+    processes: tuple[tuple[int, int], ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "processes", tuple((pid, start) for pid, start in self.processes))
+
+    def restore(self) -> None:
+        for pid, start in self.processes:
+            processes.send(Process(pid, start), signal.SIGCONT)
+
+    def remainder(self) -> str | None:
+        found = (Process(pid, start) for pid, start in self.processes)
+        held = [process.pid for process in found if processes.is_stopped(process)]
+        return f"processes {held} are stopped" if held else None
+
+
+@dataclass(frozen=True)
+class EndHelpers(UndoAction):
+    """End the programs that give a dose by being there."""
+
+    kind = "end_helpers"
+    mark: str
+
+    def _found(self) -> list[Process]:
+        return processes.with_environment({HELPER_MARK: self.mark})
+
+    def restore(self) -> None:
+        for process in self._found():
+            processes.send(process, signal.SIGKILL)
+
+    def remainder(self) -> str | None:
+        left = [process.pid for process in self._found()]
+        return f"the fault's helpers {left} still run" if left else None
+
+
+@dataclass(frozen=True)
+class LiftIoLimit(UndoAction):
+    """Take a cgroup's limit on a block device away; there was none."""
+
+    kind = "lift_io_limit"
+    version: int
+    folder: str
+    device: str
+
+    def __post_init__(self) -> None:
+        if not is_cgroup_path(Path(self.folder)):
+            raise FaultError(f"the undo names {self.folder}, which is no cgroup: nothing is done")
+
+    @property
+    def _limit(self) -> IoLimit:
+        return IoLimit(self.version, Path(self.folder), self.device)
+
+    def restore(self) -> None:
+        if Path(self.folder).is_dir():
+            self._limit.lift()
+
+    def remainder(self) -> str | None:
+        lines = self._limit.lines() if Path(self.folder).is_dir() else []
+        return f"the disk is still limited: {'; '.join(lines)}" if lines else None
+
+
+@dataclass(frozen=True)
+class RemoveCgroup(UndoAction):
+    """Remove a cgroup that the fault made."""
+
+    kind = "remove_cgroup"
+    folder: str
+
+    def __post_init__(self) -> None:
+        if not is_cgroup_path(Path(self.folder)):
+            raise FaultError(f"the undo names {self.folder}, which is no cgroup: nothing is done")
+
+    def restore(self) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            Path(self.folder).rmdir()
+
+    def remainder(self) -> str | None:
+        return f"the cgroup {self.folder} is still there" if Path(self.folder).is_dir() else None
+
+
+@dataclass(frozen=True)
+class WriteFile(UndoAction):
+    """Give a file of the lab the content that it had; None where there was no file."""
+
+    kind = "write_file"
+    path: str
+    content: str | None
+
+    def restore(self) -> None:
+        if self.content is None:
+            Path(self.path).unlink(missing_ok=True)
+        elif self._found() != self.content:
+            Path(self.path).write_text(self.content, encoding="utf-8")
+
+    def _found(self) -> str | None:
+        path = Path(self.path)
+        return path.read_text(encoding="utf-8") if path.exists() else None
+
+    def remainder(self) -> str | None:
+        return None if self._found() == self.content else f"{self.path} is not as it was"
+
+
 _ACTIONS: dict[str, type[UndoAction]] = {
-    action.kind: action for action in (SetCpuLimit, ContinuePod, RemoveRules, RemoveQdisc)
+    action.kind: action
+    for action in (
+        SetCpuLimit,
+        ContinuePod,
+        RemoveRules,
+        RemoveQdisc,
+        ContinueProcesses,
+        EndHelpers,
+        SetMemoryLimit,
+        SetOomScores,
+        LiftIoLimit,
+        RemoveCgroup,
+        WriteFile,
+        StartProgram,
+        AwaitProcesses,
+        AwaitService,
+    )
 }
 
 
@@ -149,12 +263,15 @@ class Undo:
         Where the ground truth is wanted; None if nowhere.
     actions
         What to put back, in this order.
+    events_path
+        Where the window's end is told; None if nowhere.
     """
 
     boot_id: str
     runner: Process
     truth_path: str | None
     actions: tuple[UndoAction, ...]
+    events_path: str | None = None
 
     def restore(self) -> None:
         """Carry out every action, also after one of them failed.
@@ -206,6 +323,7 @@ class Undo:
             "boot_id": self.boot_id,
             "runner": dataclasses.asdict(self.runner),
             "truth_path": self.truth_path,
+            "events_path": self.events_path,
             "actions": [
                 {"kind": action.kind, **dataclasses.asdict(action)}  # type: ignore[call-overload]
                 for action in self.actions
@@ -229,7 +347,11 @@ class Undo:
                 fields = dict(item)
                 actions.append(_ACTIONS[fields.pop("kind")](**fields))
             return cls(
-                data["boot_id"], Process(**data["runner"]), data["truth_path"], tuple(actions)
+                data["boot_id"],
+                Process(**data["runner"]),
+                data["truth_path"],
+                tuple(actions),
+                data["events_path"],
             )
         except (KeyError, TypeError, ValueError) as error:
             raise FaultError(f"the undo can't be read ({error!r}): restore by hand") from error

@@ -23,12 +23,13 @@ from .undo import Undo
 TTL_MARGIN_S = 30.0
 LEASE_S = 5.0
 _LOOK_S = 0.25
-_START_S = 10.0
 _RETRY_S = 1.0
 _RETRY_FOR_S = 300.0
 
 
-def arm(command: Sequence[str], state: StateDir, window: Window, ttl_s: float) -> Process:
+def arm(
+    command: Sequence[str], state: StateDir, window: Window, ttl_s: float, within_s: float
+) -> Process:
     """Start the watchdog of a window, and return when it watches.
 
     Parameters
@@ -37,6 +38,8 @@ def arm(command: Sequence[str], state: StateDir, window: Window, ttl_s: float) -
         How this program is run: the interpreter and the zipapp.
     ttl_s
         When it undoes the fault whatever happens, in seconds from now.
+    within_s
+        How long it may take to start, in seconds.
 
     Raises
     ------
@@ -52,10 +55,10 @@ def arm(command: Sequence[str], state: StateDir, window: Window, ttl_s: float) -
             stderr=log,
             cwd="/",
             start_new_session=True,
-            timeout=_START_S,
+            timeout=within_s,
             check=False,
         )
-    deadline = time.monotonic() + _START_S
+    deadline = time.monotonic() + within_s
     while (process := window.watchdog()) is None:
         if time.monotonic() > deadline:
             said = (window.path / "watchdog.log").read_text(errors="replace").strip()

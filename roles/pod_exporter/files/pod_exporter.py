@@ -32,6 +32,7 @@ COUNTERS = {
     "container_cpu_cfs_periods": "Quota periods in which the pod wanted to run",
     "container_cpu_cfs_throttled_periods": "Quota periods in which the pod was throttled",
     "container_cpu_cfs_throttled_seconds": "Time throttled, in seconds",
+    "container_oom_events": "Processes that the kernel killed for memory",
     "container_network_receive_bytes": "Bytes received",
     "container_network_transmit_bytes": "Bytes sent",
     "container_network_receive_packets": "Packets received",
@@ -97,7 +98,9 @@ def memory(cgroup: dict[str, Any]) -> Sample:
         (folder / ("memory.usage_in_bytes" if v1 else "memory.current")).read_text(encoding="ascii")
     )
     inactive = stat["total_inactive_file" if v1 else "inactive_file"]
+    events = read_pairs(folder / ("memory.oom_control" if v1 else "memory.events"))
     return {
+        "container_oom_events": events["oom_kill"],
         "container_memory_working_set_bytes": max(0, usage - inactive),
         "container_memory_rss": stat["total_rss" if v1 else "anon"],
     }

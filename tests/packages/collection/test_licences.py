@@ -18,7 +18,7 @@ APACHE = "SPDX-License-Identifier: Apache-2.0"
 GPL = "SPDX-License-Identifier: GPL-3.0-or-later"
 
 # Each package and the extras of pyproject.toml that it may use; None stands for all but loadgen's.
-PACKAGES = {"rcalab_common": set(), "loadgen": {"load"}, "rca_engine": None}
+PACKAGES = {"rcalab_common": set(), "loadgen": {"load", "html", "parquet"}, "rca_engine": None}
 
 
 def imports(folder: Path) -> dict[str, Path]:

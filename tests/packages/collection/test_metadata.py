@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ast
+import importlib.metadata
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -57,6 +58,43 @@ def test_a_version_written_in_a_package_is_that_one(
     assert written <= {galaxy["version"]}
 
 
+def installed(distribution: str) -> set[str]:
+    """A distribution and all that it needs, by the metadata of what is installed here."""
+    found, left = set(), {canonicalize_name(distribution)}
+    while left:
+        found |= (here := {name for name in left if name not in found})
+        needs = [
+            Requirement(line) for name in here for line in importlib.metadata.requires(name) or []
+        ]
+        left = {
+            canonicalize_name(need.name)
+            for need in needs
+            if need.marker is None or need.marker.evaluate({"extra": ""})
+        } - found
+    return found
+
+
+def test_a_load_generator_fits_in_a_small_pod(root: Path, pyproject: dict[str, Any]) -> None:
+    """What ``pip install rcalab-llm[load]`` brings, as files: it must stay below 120 MB."""
+    wanted = extras(pyproject, "load")
+    needed = set().union(*map(installed, wanted))
+    assert wanted < needed
+    brought = sum(
+        file.locate().stat().st_size
+        for name in needed
+        for file in importlib.metadata.files(name) or []
+        if file.locate().is_file()
+    )
+    packages = ("loadgen", "rca_engine", "rcalab_common")
+    own = sum(
+        path.stat().st_size
+        for package in packages
+        for path in (root / package).rglob("*")
+        if path.is_file()
+    )
+    assert 10_000_000 < brought + own < 120_000_000
+
+
 def test_the_checkout_holds_what_the_packages_need(root: Path, pyproject: dict[str, Any]) -> None:
     assert extras(pyproject) - requirements(root / "requirements/control.in") == set()
 
@@ -65,7 +103,7 @@ def test_an_execution_environment_holds_what_the_modules_need(
     root: Path, pyproject: dict[str, Any]
 ) -> None:
     listed = requirements(root / "meta/ee-requirements.txt")
-    assert listed == extras(pyproject, "load", "rca")
+    assert listed == extras(pyproject, "load", "rca", "kubernetes")
 
 
 def test_what_an_environment_asks_for_is_pinned(root: Path) -> None:

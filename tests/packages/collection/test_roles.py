@@ -16,9 +16,11 @@ def load(path: Path) -> dict[str, Any]:
 
 
 def options(role: Path) -> dict[str, dict[str, Any]]:
-    """The options of a role's main entry point."""
+    """The options of all entry points of a role."""
     specs = load(role / "meta/argument_specs.yml")["argument_specs"]
-    return specs["main"].get("options", {})
+    return {
+        name: option for spec in specs.values() for name, option in spec.get("options", {}).items()
+    }
 
 
 @pytest.mark.parametrize("name", ["meta/main.yml", "meta/argument_specs.yml", "tasks/main.yml"])

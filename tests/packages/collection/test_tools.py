@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import ansible_test
+import cluster_tools
 import pytest
 import role_readmes
 import stages
@@ -67,3 +68,40 @@ def test_a_readme_tells_every_option(tmp_path: Path) -> None:
     assert "| `agent_state` | str | `present` | See `agent_items`. |" in text
     assert "| `agent_items` | list of dict | `[]` | What. |" in text
     assert "| `agent_items.name` | str | required | A \\| B. |" in text
+
+
+def test_every_tool_of_a_cluster_is_pinned_by_version_and_checksum() -> None:
+    lines = cluster_tools.PINS.read_text(encoding="utf-8").replace("\\\n", "").splitlines()
+    pins = {
+        line.partition("==")[0].replace("-", "_"): line
+        for line in lines
+        if line and not line.startswith("#")
+    }
+    assert pins.keys() == {"ansible", *cluster_tools.HELM_WHEELS.values()}
+    assert all("--hash=sha256:" in line for line in pins.values())
+
+
+def test_a_tool_is_made_again_when_its_pin_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    programs = [tmp_path / "tools" / folder for folder in cluster_tools.HELM_WHEELS]
+    for folder in programs:
+        folder.mkdir(parents=True)
+        for name in cluster_tools.PROGRAMS:
+            (folder / name).touch()
+    for folder in cluster_tools.COLLECTIONS:
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "MANIFEST.json").touch()
+    pins, stamp = tmp_path / "pins.txt", tmp_path / "stamp.txt"
+    for path in (pins, stamp):
+        path.write_text("ansible==1\n", encoding="utf-8")
+    for name, value in {
+        "TOOLS": tmp_path / "tools",
+        "TREE": tmp_path,
+        "PINS": pins,
+        "STAMP": stamp,
+    }.items():
+        monkeypatch.setattr(cluster_tools, name, value)
+    assert cluster_tools.is_made()
+    pins.write_text("ansible==2\n", encoding="utf-8")
+    assert not cluster_tools.is_made()

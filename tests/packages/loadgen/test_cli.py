@@ -13,13 +13,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from loadgen import cli
 from loadgen.cli import main
-from loadgen.commands import mock, run_options
+from loadgen.commands import compare, merge, mock, report, run_options, search, sweep
 
 pytestmark = pytest.mark.slow
 
@@ -296,18 +298,130 @@ def test_a_port_that_is_taken_is_one_line(
     assert "can't listen on 127.0.0.1" in capsys.readouterr().err
 
 
-def test_the_examples_of_the_help_are_command_lines() -> None:
+VERBS = {
+    "run": run_options,
+    "mock": mock,
+    "search": search,
+    "sweep": sweep,
+    "report": report,
+    "compare": compare,
+    "merge": merge,
+}
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_the_examples_of_the_help_are_command_lines(verb: str) -> None:
     parser = cli._parser()
-    for text in (run_options.EPILOG, mock.EPILOG):
-        lines = re.findall(r"loadgen ((?:run|mock) .*)", text.replace("\\\n", ""))
-        assert len(lines) >= 4
-        for line in lines:
-            parser.parse_args(shlex.split(line))
+    text = VERBS[verb].EPILOG.replace("\\\n", "").replace("$START", "2026-01-31T12:00:00Z")
+    lines = re.findall(r"(?m)^ +(?:\S+=\S+ )?loadgen ((?:\w+) .*)", text)
+    assert len(lines) >= 2
+    assert any(line.startswith(verb) for line in lines)
+    for line in lines:
+        parser.parse_args(shlex.split(line))
 
 
-@pytest.mark.parametrize("verb", ["run", "mock"])
+@pytest.mark.parametrize("verb", VERBS)
 def test_help_teaches_by_example(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert exit_code(verb, "--help") == 0
     text = capsys.readouterr().out
-    assert f"loadgen {verb} --" in text
-    assert "examples:" in text
+    assert f"loadgen {verb} " in text
+    assert re.search(r"(?m)^examples?:", text)
+
+
+def test_broken_assertions_are_an_exit_code_and_part_of_the_figures(
+    mock_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = str(tmp_path / "out")
+    command = ["run", "--url", mock_url, *RUN, "--duration", "0.5", "--out", out]
+    assert exit_code(*command, "--assert", "failed==0", "--assert", "p50_ttft_ms<1ms") == 4
+    printed = capsys.readouterr().out
+    assert "failed==0: held" in printed
+    assert re.search(r"p50_ttft_ms<1ms: broken, it was [\d.]+", printed)
+    assert exit_code("report", out, "--assert", "attainment>=99%", "--write", "vllm") == 0
+    assert (tmp_path / "out" / "vllm.json").exists()
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert [each["assertion"] for each in summary["assertions"]] == ["attainment>=99%"]
+    Draft202012Validator(
+        json.loads((files("loadgen") / "schemas" / "summary.json").read_text())
+    ).validate(summary)
+
+
+def test_windows_are_shown_while_they_are_open_and_in_the_end(
+    mock_url: str, tmp_path: Path
+) -> None:
+    events, out = tmp_path / "events.jsonl", tmp_path / "out"
+    command = ["run", "--url", mock_url, *RUN, "--duration", "4", "--out", str(out)]
+    with subprocess.Popen(
+        [*LOADGEN, *command, "--events", str(events), "--metrics-port", "0"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stderr is not None
+        assert re.search(r"metrics on http://127\.0\.0\.1:\d+/metrics", process.stderr.readline())
+        requests = out / "requests.jsonl"
+        wait_until(lambda: requests.exists() and requests.stat().st_size > 0)
+        now_ns = time.time_ns()
+        with events.open("w") as file:
+            for event, at_ns in (("window_start", now_ns), ("window_end", now_ns + 10**9)):
+                file.write(json.dumps({"time_ns": at_ns, "event": event, "name": "cpu"}) + "\n")
+            file.write("no event\n")
+        printed, shown = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert shown.splitlines()[:2] == ["window cpu began", "window cpu ended"]
+    assert re.search(r"window cpu: 100.0% available, 0 lost, 0 late of \d+; never seen", printed)
+    assert f"events: {events}, line 3: no JSON" in printed
+    schema = json.loads((files("loadgen") / "schemas" / "summary.json").read_text())
+    Draft202012Validator(schema).validate(json.loads((out / "summary.json").read_text()))
+    # The events go with the run: the same windows can be made from its folder alone.
+    assert exit_code("report", str(out), "--events", str(out / "events.jsonl")) == 0
+
+
+def test_two_runs_compare_and_a_ratio_can_fail(
+    mock_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folders = [str(tmp_path / name) for name in ("a", "b")]
+    for folder in folders:
+        command = ["run", "--url", mock_url, *RUN, "--duration", "2", "--out", folder]
+        assert exit_code(*command) == 0
+    capsys.readouterr()
+    written = tmp_path / "compared.json"
+    compared = ["compare", *folders, "--resamples", "200", "--json", str(written)]
+    assert exit_code(*compared) == 0
+    assert "p50 response_ttft_ms" in capsys.readouterr().out
+    figures = json.loads(written.read_text())["figures"]
+    assert figures[0]["low"] <= figures[0]["change"] <= figures[0]["high"]
+    assert exit_code(*compared, "--worse-than", "0.0001") == 4
+    assert exit_code("compare", folders[0], str(tmp_path / "none")) == 1
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        (["run", "--assert", "speed>9"], "there is no figure 'speed' to assert"),
+        (["run", "--shard", "3/3"], "shard must be at least 0 and at most 2"),
+        (["run", "--start-at", "noon"], "--start-at is a time such as"),
+        (["run", "--events", "/no/such/e.jsonl"], "in a folder that is there"),
+        (["run", "--write", "pdf"], "invalid choice: 'pdf'"),
+        (["sweep"], "sweep over --rates or over --users"),
+        (["sweep", "--rates", "1,fast"], "a list is numbers with commas"),
+        (["sweep", "--rates", "1,1"], "must be above 0 and differ"),
+        (["search", "--slo-target", "1"], "a search needs an SLO target below 1"),
+        (["search", "--precision", "2"], "precision must be at least 0.001"),
+    ],
+)
+def test_bad_input_of_the_newer_options_is_one_line_too(
+    mock_url: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    command: list[str],
+    message: str,
+) -> None:
+    verb, *rest = command
+    load = ["--rate", "5"] if verb == "run" else []
+    where = ["--url", mock_url, "--duration", "1", "--out", str(tmp_path / "out")]
+    assert exit_code(verb, *where, *load, *rest) == 1
+    error = capsys.readouterr().err
+    assert message in error
+    assert len(error.strip().splitlines()) == 1
+    assert not (tmp_path / "out").exists()

@@ -49,6 +49,13 @@ def test_a_whole_answer_has_the_asked_length_and_its_usage(with_mock: WithMock) 
     assert headers["x-replica"] == "llm-1"
 
 
+def test_a_message_may_come_in_parts(with_mock: WithMock) -> None:
+    parts = [{"type": "text", "text": "one two"}, {"type": "text", "text": "three"}]
+    asked = CHAT | {"messages": [{"role": "user", "content": parts}]}
+    status, answer, _ = with_mock(lambda url: post(url, asked))
+    assert (status, answer["usage"]["prompt_tokens"]) == (200, 3)
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -57,6 +64,8 @@ def test_a_whole_answer_has_the_asked_length_and_its_usage(with_mock: WithMock) 
         CHAT | {"max_tokens": 0},
         CHAT | {"messages": []},
         CHAT | {"messages": [{"content": 1}]},
+        CHAT | {"messages": [{"content": [{"type": "image_url", "image_url": {}}]}]},
+        CHAT | {"messages": [{"content": ["text"]}]},
     ],
 )
 def test_bad_requests_get_400_with_a_reason(with_mock: WithMock, body: Any) -> None:

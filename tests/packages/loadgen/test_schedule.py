@@ -20,6 +20,7 @@ from loadgen.curves import Curve, Segment, parse_curve
 from loadgen.identity import identity
 from loadgen.prompts.spec import Prompts
 from loadgen.schedule import Schedule, make_schedule
+from loadgen.shard import Shard
 from loadgen.workload import Bursts, ClosedLoop, Lengths
 
 NS = 1_000_000_000
@@ -254,7 +255,10 @@ def test_the_shares_of_several_processes_make_up_the_same_schedule(
     several = quick(arrivals=Arrivals(distribution="poisson"), duration_s=3, processes=shards)
     schedules = [make_schedule(several) for _ in range(shards)]
     assert {schedule.sha256 for schedule in schedules} == {make_schedule(one).sha256}
-    shares = [schedule.share(shard, shards) for shard, schedule in enumerate(schedules)]
+    shares = [
+        Shard(number, shards).of(len(schedule.offsets_ns))
+        for number, schedule in enumerate(schedules)
+    ]
     assert sorted(index for share in shares for index in share) == list(
         range(len(schedules[0].offsets_ns))
     )

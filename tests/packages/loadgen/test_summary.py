@@ -13,47 +13,16 @@ import pytest
 
 from loadgen import OutputError, Profile
 from loadgen.audit import Audit, Verdict
-from loadgen.identity import identity
-from loadgen.outcomes import Outcome
 from loadgen.records import Record, read_records
 from loadgen.schedule import make_schedule
 from loadgen.stats import quantile, spread
-from loadgen.summary import summarise
+from loadgen.summary import Asked, summarise
 from rcalab_common.slo import Slo
 from rcalab_common.times import format_utc
 
 NS = 1_000_000_000
+Run = Callable[..., list[Record]]
 CALM = Audit(wall_s=10, cpu_s=1, loop_lag_ms=[0.5] * 100, own_errors=0)
-
-
-def record(index: int, *, at_s: float, ttft_ms: float | None, phase: str = "measured") -> Record:
-    due = round(at_s * NS)
-    success = ttft_ms is not None
-    first = None if ttft_ms is None else due + round(ttft_ms * 1e6)
-    return Record(
-        index=index,
-        request_id=identity(0, index).request_id,
-        traceparent=identity(0, index).traceparent,
-        phase=phase,
-        scheduled_ns=due,
-        sent_ns=due + 1_000_000,
-        end_ns=first or due,
-        first_token_ns=first,
-        last_token_ns=first,
-        outcome=Outcome.SUCCESS if success else Outcome.HTTP_5XX,
-        status=200 if success else 503,
-        error=None if success else "HTTP 503",
-        prompt_tokens=8,
-        output_tokens=10 if success else None,
-        token_source="usage" if success else None,
-        response_ttft_ms=ttft_ms,
-        response_latency_ms=None if ttft_ms is None else ttft_ms * 2,
-        service_ttft_ms=ttft_ms,
-        service_latency_ms=None if ttft_ms is None else ttft_ms * 2,
-        tpot_ms=None,
-        max_gap_ms=None,
-        replica=None,
-    )
 
 
 def figures(quick: Callable[..., Profile], records: list[Record], audit: Audit = CALM) -> Any:
@@ -65,8 +34,7 @@ def figures(quick: Callable[..., Profile], records: list[Record], audit: Audit =
     )
     return summarise(
         records,
-        profile=profile,
-        schedule=make_schedule(profile),
+        asked=Asked.of(profile, make_schedule(profile)),
         start_ns=0,
         end_ns=12 * NS,
         audit=audit,
@@ -74,13 +42,19 @@ def figures(quick: Callable[..., Profile], records: list[Record], audit: Audit =
     )
 
 
-def run_of(*ttfts_ms: float | None) -> list[Record]:
-    warmup = [record(index, at_s=index, ttft_ms=9999, phase="warmup") for index in range(2)]
-    return warmup + [record(i, at_s=i, ttft_ms=ttft) for i, ttft in enumerate(ttfts_ms, start=2)]
+@pytest.fixture
+def run_of(made: Callable[..., Record]) -> Callable[..., list[Record]]:
+    """Make the records of a warm-up of two, and of requests with these TTFTs."""
+
+    def go(*ttfts_ms: float | None) -> list[Record]:
+        warmup = [made(index, at_s=index, ttft_ms=9999, phase="warmup") for index in range(2)]
+        return warmup + [made(i, at_s=i, ttft_ms=ttft) for i, ttft in enumerate(ttfts_ms, start=2)]
+
+    return go
 
 
 def test_every_scheduled_request_counts_and_the_warmup_does_not(
-    quick: Callable[..., Profile],
+    quick: Callable[..., Profile], run_of: Run
 ) -> None:
     # Eight of ten measured requests were sent: five good ones, one too slow, two failed.
     summary = figures(quick, run_of(10, 20, 30, 40, 50, 120, None, None))
@@ -117,7 +91,9 @@ def test_every_scheduled_request_counts_and_the_warmup_does_not(
     }
 
 
-def test_a_run_without_a_success_has_figures_too(quick: Callable[..., Profile]) -> None:
+def test_a_run_without_a_success_has_figures_too(
+    quick: Callable[..., Profile], run_of: Run
+) -> None:
     summary = figures(quick, run_of(None, None))
     assert summary["successes"]["tpot_ms"]["p50"] is None
     assert summary["slo"]["attainment"] == 0
@@ -157,7 +133,9 @@ def test_the_audit_doubts_with_a_reason(
     assert reason is None or reason in reasons[0]
 
 
-def test_records_come_back_from_their_file_without_a_line_cut_short(tmp_path: Path) -> None:
+def test_records_come_back_from_their_file_without_a_line_cut_short(
+    tmp_path: Path, run_of: Run
+) -> None:
     wanted = run_of(10, None)
     path = tmp_path / "requests.jsonl"
     lines = [orjson.dumps(each) for each in wanted]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from rca_engine.model import NS
-from rca_engine.telemetry.derive import derive, increase, latest
+from rca_engine.telemetry.derive import bucket_quantile, derive, increase, latest
 from rca_engine.telemetry.samples import Samples, label_key
 
 WINDOW = 5 * NS
@@ -104,7 +104,7 @@ def test_a_counter_that_appears_late_began_at_zero():
 def test_the_first_name_that_exists_is_used_and_said():
     raw = samples(new={t: float(t) for t in range(8)})
     derived = derive(raw, {"m": entry("rate", series=["old", "new"])}, ns(7))
-    assert derived.used == {"m": ("new",)}
+    assert derived.used == {"m": {"series": ["new"]}}
     assert derived.matrix.tolist() == [[1.0]]
 
 
@@ -113,3 +113,68 @@ def test_series_of_another_job_or_kind_of_component_do_not_mix_in():
     assert derive(raw, {"m": entry("rate", job="pod", series=["x"])}, ns(7)).keys == ()
     spec = entry("rate", series=["x"]) | {"components": ["node"]}
     assert derive(raw, {"m": spec}, ns(7)).keys == ()
+
+
+def test_an_alias_in_another_unit_gives_the_same_metric():
+    spec = entry("gauge", series=["CLOCK", "CLOCK_HERTZ"], scale={"CLOCK_HERTZ": 1e-6})
+    old = column(samples(CLOCK={6: 1410.0}), spec, 7)
+    new = column(samples(CLOCK_HERTZ={6: 1.41e9}), spec, 7)
+    assert new == pytest.approx(old)
+
+
+def test_each_component_may_have_an_alias_of_its_own():
+    points = {
+        ("old", label_key({"component": "replica/llm-0"})): {6 * NS: 1.0},
+        ("new", label_key({"component": "replica/llm-1"})): {6 * NS: 2.0},
+        ("new", label_key({"component": "replica/llm-0"})): {6 * NS: 9.0},
+    }
+    spec = entry("gauge", series=["old", "new"], scale={"new": 10.0})
+    derived = derive(Samples.pack(points), {"m": spec}, ns(7))
+    assert derived.matrix.tolist() == [[1.0, 20.0]]
+    assert derived.used == {"m": {"series": ["old", "new"]}}
+
+
+def test_labels_choose_among_the_series_of_a_name():
+    raw = samples(w__reason_capacity={6: 3.0}, w__reason_deferred={6: 4.0}, w={6: 100.0})
+    assert column(raw, entry("gauge", series=["w"], **{"with": {"reason": ["capacity"]}}), 7) == [3]
+    spec = entry("gauge", series=["w"], without={"reason": ["capacity", "deferred"]})
+    assert column(raw, spec, 7) == [100.0]
+
+
+def test_a_quantile_is_taken_within_its_bucket_over_the_window():
+    raw = samples(
+        **{
+            "b__le_0.5": {0: 10.0, 6: 12.0},
+            "b__le_1": {0: 10.0, 6: 14.0},
+            "b__le_+Inf": {0: 10.0, 6: 14.0},
+        }
+    )
+    # Two were at or below 0.5 s, two more below 1 s.
+    assert column(raw, entry("quantile", buckets=["b"], quantile=0.75), 7) == [0.75]
+
+
+@pytest.mark.parametrize(
+    ("counts", "quantile", "expected"),
+    [
+        ([0.0, 10.0, 10.0], 0.5, 1.5),
+        ([10.0, 10.0, 10.0], 0.95, 0.95),
+        # Beyond the last finite bound nothing is known but the bound.
+        ([0.0, 5.0, 10.0], 0.99, 2.0),
+        ([0.0, 0.0, 0.0], 0.5, np.nan),
+    ],
+)
+def test_quantiles_of_buckets_are_those_of_promql(counts, quantile, expected):
+    bounds = np.array([1.0, 2.0, np.inf])
+    [value] = bucket_quantile(bounds, np.array(counts)[:, None], quantile)
+    assert value == pytest.approx(expected, nan_ok=True)
+
+
+def test_a_job_that_is_scraped_less_often_looks_back_further():
+    raw = samples(g={0: 3.0}, c={0: 0.0, 30: 60.0})
+    specs = {
+        "g": entry("gauge", job="ray", series=["g"]),
+        "c": entry("rate", job="ray", series=["c"]),
+    }
+    assert np.isnan(derive(raw, specs, ns(20)).matrix).all()
+    slow = derive(raw, specs, ns(20, 31), windows_s={"ray": 75.0}).matrix
+    np.testing.assert_allclose(slow, [[np.nan, 3.0], [2.0, 3.0]])

@@ -265,6 +265,18 @@ def test_samples_are_counted_against_the_interval():
     assert entry["gaps"] == []
 
 
+def test_a_job_may_be_scraped_less_often():
+    topology = Topology.from_json(
+        {"components": [{"kind": "replica", "name": "llm-0", "labels": {}}], "edges": []}
+    )
+    spec = {"source": {"job": "ray", "series": ["x"]}, "components": ["replica"], "required": True}
+    [entry] = completeness(
+        scraped("ray", *range(1, 102, 10)), {"m": spec}, topology, Window(NS, 101 * NS),
+        interval_s=1.0, intervals_s={"ray": 10.0}, isolation="netns", engine="vllm", truth=None,
+    )  # fmt: skip
+    assert (entry["expected"], entry["received"], entry["gaps"]) == (10, 11, [])
+
+
 @pytest.mark.parametrize(
     ("job", "missing", "expected"),
     [

@@ -48,6 +48,7 @@ def cgroup_v1(folder: Path, quota: int) -> dict[str, object]:
         cpuacct__usage="7500000000\n",
         memory__stat="inactive_file 1\ntotal_inactive_file 300\ntotal_rss 600\n",
         memory__usage_in_bytes="1000\n",
+        memory__oom_control="oom_kill_disable 0\nunder_oom 0\noom_kill 2\n",
         cgroup__procs="11\n12\n",
     )
     return {"version": 1} | dict.fromkeys(("cpu", "cpuacct", "memory"), str(folder))
@@ -63,6 +64,7 @@ def cgroup_v2(folder: Path, quota: int) -> dict[str, object]:
         cpu__max=f"{'max' if quota < 0 else quota} 100000\n",
         memory__stat="anon 600\ninactive_file 300\n",
         memory__current="1000\n",
+        memory__events="low 0\nhigh 5\nmax 1\noom 2\noom_kill 2\n",
         cgroup__procs="11\n12\n",
     )
     return {"version": 2} | dict.fromkeys(("cpu", "memory"), str(folder))
@@ -95,6 +97,7 @@ def test_a_pod_is_read_from_its_cgroup_and_veth(
     assert value("container_spec_cpu_period") == 100000
     assert value("container_memory_working_set_bytes") == 700
     assert value("container_memory_rss") == 600
+    assert value("container_oom_events_total") == 2
     assert value("container_processes") == 2
     for name in ("receive_bytes", "transmit_bytes", "receive_packets", "transmit_packets"):
         assert value(f"container_network_{name}_total") is not None

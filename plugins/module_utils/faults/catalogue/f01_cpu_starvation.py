@@ -12,12 +12,8 @@ from typing import ClassVar
 from ..cgroups import CpuStat
 from ..contract import DURATION, Fault, Parameter, Target
 from ..cpu_limiters import cpu_limiter
-from ..undo import Undo, UndoAction
-
-# An idle pod's bursts touch a small quota now and then; a pod under load runs into it in most
-# periods. The effect is seen when both bounds are passed.
-_MIN_THROTTLED_PERIODS = 5
-_MIN_THROTTLED_SHARE = 0.1
+from ..undo import Undo
+from ..undo_action import UndoAction
 
 
 class CpuStarvation(Fault):
@@ -32,29 +28,40 @@ class CpuStarvation(Fault):
         "and inter-token latency rise; the other pods' own metrics stay."
     )
     requirements = (
-        "`cgroup_quota`: root and a CPU cgroup for each pod. `duty_cycle`: pods of the same user. "
-        "Both: load on the pod."
+        "`cgroup_quota` and `stress`: root and a CPU cgroup for each pod. `duty_cycle`: pods of "
+        "the same user. All: load on the pod. `stress` throttles nothing: the pod's own CPU use "
+        "rises, and on a small machine the other pods get less too."
     )
     kinds = ("replica", "head", "gateway")
-    mechanisms: ClassVar[Mapping[str, str | None]] = {"cgroup_quota": "netns", "duty_cycle": "none"}
+    mechanisms: ClassVar[Mapping[str, str | None]] = {
+        "cgroup_quota": "netns",
+        "duty_cycle": "none",
+        "stress": None,
+    }
     parameters = (
         Parameter("cpu_limit_cores", 0.2, 0.01, 64, "CPU time that the pod may use, in cores."),
+        Parameter("stress_workers", 4, 1, 64, "Busy threads in the pod (`stress` only)."),
         DURATION,
     )
 
     def __init__(self, target: Target, values: Mapping[str, object]) -> None:
         super().__init__(target, values)
         self._cores = self.values["cpu_limit_cores"]
-        self._limiter = cpu_limiter(self.mechanism, target.pod, self._cores)
+        self._workers = round(self.values["stress_workers"])
+        self._limiter = cpu_limiter(
+            self.mechanism, target.pod, self._cores, self._workers, self.duration_s
+        )
         self._baseline: tuple[float, CpuStat]
         self._dose: tuple[float, CpuStat]
 
     def root_cause_metrics(self) -> tuple[str, ...]:
-        if self.mechanism == "duty_cycle":
+        if self.mechanism != "cgroup_quota":
             return ("cpu_usage_cores",)  # the kernel throttles nothing then
         return ("cpu_throttled_periods_rate", "cpu_throttled_seconds_rate", "cpu_usage_cores")
 
     def intended_dose(self) -> dict[str, float]:
+        if self.mechanism == "stress":
+            return {"stress_workers": float(self._workers)}
         return {"cpu_limit_cores": self._cores}
 
     def preflight(self) -> None:
@@ -74,9 +81,7 @@ class CpuStarvation(Fault):
 
     def verify_effect(self) -> bool:
         (begin, first), (now, last) = self._dose, self._look()
-        throttled = last.throttled_periods - first.throttled_periods
-        share = throttled * self._limiter.period_s / (now - begin)
-        return throttled >= _MIN_THROTTLED_PERIODS and share >= _MIN_THROTTLED_SHARE
+        return self._limiter.acts(now - begin, first, last)
 
     def disturbance(self) -> str | None:
         if not self.target.pod.processes():
@@ -93,6 +98,7 @@ class CpuStarvation(Fault):
             "cpu_cores": round((last.usage_s - first.usage_s) / elapsed_s, 4),
             "throttled_periods_ratio": round(throttled / periods, 4) if periods else 0.0,
             "throttled_seconds_rate": round((last.throttled_s - first.throttled_s) / elapsed_s, 4),
+            **self._limiter.dose(),
         }
 
     def revert(self, undo: Undo) -> None:

@@ -14,7 +14,8 @@ from ..errors import RefusedError
 from ..network import LOOPBACK
 from ..network_fault import NetworkFault
 from ..ping import round_trip_s
-from ..undo import Undo, UndoAction
+from ..undo import Undo
+from ..undo_action import UndoAction
 
 # How much of the intended delay must be seen (faults.md's 0.7 to 1.5 for a round trip).
 _LEAST_SHARE = 0.7

@@ -120,3 +120,14 @@ def test_strengths_are_dealt_within_their_group_by_significance():
     groups = np.array([0, 1, 0, 1])
     assert _scores.share_out(strength, significance, groups).tolist() == [7.0, 1.0, 5.0, 90.0]
     assert _scores.share_out(strength, strength, groups).tolist() == strength.tolist()
+
+
+@pytest.mark.parametrize("shape", [(60, 7), (20, 50)])
+def test_principal_components_are_those_of_the_singular_value_decomposition(
+    shape: tuple[int, int],
+) -> None:
+    values = np.random.default_rng(0).normal(size=shape)
+    left, sizes, _ = np.linalg.svd(values - values.mean(axis=0), full_matrices=False)
+    expected = (left * sizes)[:, :3]
+    found = _changepoint.principal(values, 3)
+    assert np.abs(found) == pytest.approx(np.abs(expected / expected[:, 0].std()))

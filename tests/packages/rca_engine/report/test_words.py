@@ -7,7 +7,8 @@ import math
 
 import pytest
 
-from rca_engine.report.words import fault_name, number, ordinal, quantity, seconds
+from rca_engine.report.words import fault_name
+from rcalab_common.words import number, ordinal, quantity, seconds
 
 
 @pytest.mark.parametrize(

@@ -29,10 +29,10 @@ def cgroup_root(
     """The root of the cgroups of either version, made of plain files."""
     monkeypatch.setattr(host, "CGROUP_ROOT", tmp_path)
     if request.param == 1:
-        for controller in host.CONTROLLERS:
+        for controller in (*host.CONTROLLERS, host.IO_V1):
             (tmp_path / controller).mkdir()
     else:
-        (tmp_path / "cgroup.controllers").touch()
+        (tmp_path / "cgroup.controllers").write_text("cpu io memory pids\n")
     return tmp_path
 
 

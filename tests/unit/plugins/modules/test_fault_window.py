@@ -88,6 +88,25 @@ def test_an_effective_window_returns_the_truth(host: Host) -> None:
     ]  # fmt: skip
 
 
+def test_guard_confirmation_and_events_are_handed_on(host: Host) -> None:
+    host.answers(code=0, output=json.dumps({"outcome": "effective", "messages": []}))
+
+    host.run(
+        confirm="node/a", events_path="/run/events.jsonl", guard={"command": ["true"], "every_s": 5}
+    )
+
+    called = host.called()
+    assert called["arguments"][-2:] == ["--events", "/run/events.jsonl"]
+    assert called["spec"]["confirm"] == "node/a"
+    assert called["spec"]["guard"] == {
+        "command": ["true"],
+        "requests": None,
+        "max_error_ratio": 0.5,
+        "window_s": 10.0,
+        "every_s": 5.0,
+    }
+
+
 def test_check_mode_asks_for_the_preflight_only(host: Host) -> None:
     host.answers(code=0)
 

@@ -26,6 +26,14 @@ import json, pathlib, sys
 audit = {"verdict": "degraded", "reasons": ["sends 30 ms late (p99)"]}
 pathlib.Path(sys.argv[1], "summary.json").write_text(json.dumps({"audit": audit}))
 """
+BROKEN = """
+import json, pathlib, sys
+broken = {"assertion": "failed==0", "observed": 3, "held": False}
+held = {"assertion": "truncated==0", "observed": 0, "held": True}
+summary = {"audit": {"verdict": "valid", "reasons": []}, "assertions": [broken, held]}
+pathlib.Path(sys.argv[1], "summary.json").write_text(json.dumps(summary))
+sys.exit(4)
+"""
 UNREACHABLE = """
 import sys
 sys.exit("10/60 s  sent 2\\nloadgen: error: can't reach http://h")
@@ -165,10 +173,41 @@ def test_options_are_ones_that_loadgen_takes() -> None:
     params.update(
         url="http://h", model="m", dest="/d", duration=1, rate=1, curve="steps:1@1", force=True
     )
+    params.update(events="/e", asserts=["failed==0"], write=["html"])
     parser.parse_args(load_benchmark.command_line(params)[5:])
     from loadgen.provider import providers
 
     assert load_benchmark.argument_spec()["provider"]["choices"] == sorted(providers())
+
+
+def test_a_broken_assertion_fails_with_what_was_seen(
+    run: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    result = run(parameters(tmp_path, asserts=["failed==0", "truncated==0"]), BROKEN)
+    assert result["failed"] is True
+    assert result["msg"] == "the load broke failed==0 (it was 3)"
+    assert [each["assertion"] for each in result["broken"]] == ["failed==0"]
+    assert result["summary"]["audit"]["verdict"] == "valid"
+
+
+def test_windows_assertions_and_outputs_have_their_options(
+    run: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    params = parameters(
+        tmp_path,
+        events="/e.jsonl",
+        asserts=["failed==0", "p95_ttft_ms<500"],
+        write=["vllm"],
+        _ansible_check_mode=True,
+    )
+    command = run(params)["command"]
+    for option in (
+        "--events=/e.jsonl",
+        "--assert=failed==0",
+        "--assert=p95_ttft_ms<500",
+        "--write=vllm",
+    ):
+        assert option in command
 
 
 @pytest.mark.parametrize(

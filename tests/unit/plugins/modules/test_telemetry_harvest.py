@@ -30,6 +30,7 @@ def case(path: Path) -> SimpleNamespace:
         manifest={
             "sources": {
                 "prometheus": {"rows": 9, "warnings": ["truncated"]},
+                "loki": {"rows": 1, "warnings": ["1 lines belong to no component"]},
                 "logs": {"rows": 2, "warnings": ["a.log: 7 lines have no time of their own"]},
             },
             "completeness": [entry, explained],
@@ -54,6 +55,7 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
         "LogSource": lambda *parts: parts,
         "Slo": SimpleNamespace,
         "parse_window": lambda start, end: (start, end),
+        "parse_settings": lambda document: ("cluster", document["namespace"]),
         "harvest": harvest,
     }
     for name, value in stand_in.items():
@@ -63,7 +65,8 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 
 def run(params: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
     base = {"run_dir": "/run-01", "prometheus_url": "http://p", "pods_file": "/pods.json"}
-    with patch_module_args({**base, **params}), pytest.raises(SystemExit):
+    asked = {key: value for key, value in {**base, **params}.items() if value is not None}
+    with patch_module_args(asked), pytest.raises(SystemExit):
         telemetry_harvest.main()
     result: dict[str, Any] = json.loads(capsys.readouterr().out)
     return result
@@ -87,9 +90,10 @@ def test_the_result_tells_the_alert_and_the_gaps_that_nothing_explains(
     result = run({}, capsys)
     assert (result["changed"], result["case"]) == (True, "/run-01")
     assert result["alert"]["component"] == "client/loadgen"
-    assert result["rows"] == {"prometheus": 9, "logs": 2}
+    assert result["rows"] == {"prometheus": 9, "loki": 1, "logs": 2}
     assert result["gaps"] == ["head/ray up: 4.0 s from S"]
-    assert "truncated" in str(result["warnings"])
+    assert "prometheus: truncated" in str(result["warnings"])
+    assert "loki: 1 lines belong to no component" in str(result["warnings"])
     assert "no time of their own" not in str(result["warnings"])
 
 
@@ -124,3 +128,31 @@ def test_half_a_window_is_refused(
     engine: SimpleNamespace, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert "required together" in run({"start": "2026-01-01T00:00:00Z"}, capsys)["msg"]
+
+
+ON_HOST = {"prometheus_url": "http://p", "pods_file": "/pods.json"}
+
+
+def test_settings_of_a_cluster_take_the_place_of_the_lab_on_one_machine(
+    engine: SimpleNamespace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run({**dict.fromkeys(ON_HOST), "settings": {"namespace": "ray"}}, capsys)
+    [plan] = engine.asked
+    assert (plan.cluster, plan.prometheus_url, plan.pods_file) == (("cluster", "ray"), "", None)
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        (dict.fromkeys(ON_HOST), "one of the following is required: prometheus_url, settings"),
+        ({"settings": {"namespace": "ray"}}, "mutually exclusive: prometheus_url|settings"),
+        ({"pods_file": None}, "required together: prometheus_url, pods_file"),
+    ],
+)
+def test_where_the_lab_is_must_be_said_in_one_way(
+    params: dict[str, Any],
+    message: str,
+    engine: SimpleNamespace,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert message in run(params, capsys)["msg"]

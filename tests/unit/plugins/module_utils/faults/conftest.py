@@ -21,6 +21,11 @@ from pathlib import Path
 import pytest
 from ansible_collections.rcalab.llm.plugins.module_utils import faults
 from ansible_collections.rcalab.llm.plugins.module_utils.faults import cgroups
+from ansible_collections.rcalab.llm.plugins.module_utils.faults.contract import Fault, Target
+from ansible_collections.rcalab.llm.plugins.module_utils.faults.lab import Lab as Around
+from ansible_collections.rcalab.llm.plugins.module_utils.faults.lab import Part
+from ansible_collections.rcalab.llm.plugins.module_utils.faults.network import Netns
+from ansible_collections.rcalab.llm.plugins.module_utils.faults.pods import Pod
 from ansible_collections.rcalab.llm.plugins.module_utils.zipapps import build_zipapp
 
 LAB = f"rcalab-test-{os.getpid()}"
@@ -38,6 +43,29 @@ s.settimeout(60)
 while True:
     s.sendto(*s.recvfrom(2048))
 """
+
+
+def target_of(
+    fault: type[Fault], cgroup: cgroups.CpuCgroup | None, isolation: str = "netns"
+) -> Target:
+    """A target of the first kind that the fault knows, in a lab of one pod and one exporter."""
+    name = {"head": "head/ray", "gateway": "gateway/nginx"}.get(fault.kinds[0], COMPONENT)
+    folders = {} if cgroup is None else dict.fromkeys(("memory", "blkio", "io"), cgroup.cpu)
+    pod = Pod(
+        "rcalab-test",
+        "replica-0",
+        name,
+        isolation,
+        cgroup,
+        Netns("rcalab-test-replica-0"),
+        controllers=folders,
+    )
+    parts = {
+        "node": Part("node/host", isolation),
+        "telemetry": Part("telemetry/pod-exporter", isolation, "pod-exporter", "127.0.0.1", 9101),
+    }
+    around = Around("rcalab-test", isolation, (pod,), tuple(parts.values()), "node/host")
+    return Target(parts.get(fault.kinds[0], pod), "host", around)
 
 
 @pytest.fixture(scope="session")

@@ -15,14 +15,11 @@ from ansible_collections.rcalab.llm.plugins.module_utils import faults
 from ansible_collections.rcalab.llm.plugins.module_utils.faults import times, truth
 from ansible_collections.rcalab.llm.plugins.module_utils.faults.catalogue_pages import as_markdown
 from ansible_collections.rcalab.llm.plugins.module_utils.faults.cgroups import CpuCgroup
-from ansible_collections.rcalab.llm.plugins.module_utils.faults.contract import (
-    ANY_ISOLATION,
-    Target,
-)
-from ansible_collections.rcalab.llm.plugins.module_utils.faults.network import Netns
-from ansible_collections.rcalab.llm.plugins.module_utils.faults.pods import Pod
+from ansible_collections.rcalab.llm.plugins.module_utils.faults.contract import ANY_ISOLATION
 from ansible_collections.rcalab.llm.plugins.module_utils.faults.registry import faults as catalogue
 from ansible_collections.rcalab.llm.plugins.module_utils.faults.truth import GroundTruth
+
+from .conftest import target_of
 
 ROOT = Path(__file__).resolve().parents[5]
 FAULTS = list(catalogue().values())
@@ -40,14 +37,15 @@ def test_root_cause_metrics_are_of_the_one_vocabulary(fault: type, fake_cgroup: 
     known = json.loads(schema.read_text(encoding="utf-8"))["metrics"]
 
     where = fault.mechanisms.values()
-    netns = Netns("rcalab-test-replica-0")
     for isolation, cgroup in (("netns", fake_cgroup), ("none", None)):
         if isolation not in where and ANY_ISOLATION not in where:
             continue
-        pod = Pod("rcalab-test", "replica-0", "replica/llm-0", isolation, cgroup, netns)
-        for name in fault(Target(pod, "host"), {}).root_cause_metrics():
-            # A method can only find what the lab measures.
-            assert known[name].get("isolation", isolation) == isolation
+        target = target_of(fault, cgroup, isolation)
+        for component, metrics in fault(target, {}).root_causes().items():
+            for name in metrics:
+                # A method can only find what the lab measures, of what it measures it of.
+                assert known[name].get("isolation", isolation) == isolation
+                assert component.partition("/")[0] in known[name]["components"]
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.id)
@@ -56,9 +54,7 @@ def test_the_truth_keeps_to_its_schema(fault: type, fake_cgroup: CpuCgroup, tmp_
     schema = json.loads(
         (Path(faults.__file__).parent / "schemas/ground_truth.json").read_text(encoding="utf-8")
     )
-    netns = Netns("rcalab-test-replica-0")
-    pod = Pod("rcalab-test", "replica-0", "replica/llm-0", "netns", fake_cgroup, netns)
-    record = GroundTruth.of(fault(Target(pod, "host"), {}))
+    record = GroundTruth.of(fault(target_of(fault, fake_cgroup), {}))
     record.stamp("applied")
     record.outcome, record.reverted_by = "aborted", "watchdog"
     record.write(tmp_path / "ground_truth.json")
@@ -97,7 +93,7 @@ def test_the_agent_lists_its_catalogue(agent: Path) -> None:
     listed = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
 
     assert [entry["id"] for entry in listed] == list(catalogue())
-    duration = listed[1]["parameters"][1]
+    duration = listed[1]["parameters"][-1]
     assert (duration["name"], duration["default"], duration["maximum"]) == ("duration_s", 45, 300)
 
 

@@ -34,8 +34,8 @@ def starvation(cgroup: CpuCgroup, component: str = "replica/llm-0", **values: ob
         ({"duration_s": "45"}, "duration_s must be a number"),
         ({"duration_s": True}, "duration_s must be a number"),
         ({"cpu_limit_cores": 0}, "cpu_limit_cores must be from 0.01"),
-        ({"cores": 1}, "F01 has no parameter cores; it has mechanism, cpu_limit_cores, duration_s"),
-        ({"mechanism": "magic"}, "no mechanism 'magic'; it has cgroup_quota, duty_cycle"),
+        ({"cores": 1}, "F01 has no parameter cores; it has mechanism, cpu_limit_cores, stress"),
+        ({"mechanism": "magic"}, "no mechanism 'magic'; it has cgroup_quota, duty_cycle, stress"),
     ],
 )
 def test_bad_parameters(fake_cgroup: CpuCgroup, values: dict[str, object], message: str) -> None:
