@@ -3,7 +3,7 @@
 
 All of it comes out of wheels that ``cluster_tools.txt`` pins, version and checksum:
 
-- ``.collections/ansible_collections``: two collections, without their 90 neighbours. kubernetes.core
+- ``.collections/ansible_collections``: two collections without their 90 neighbours. kubernetes.core
   is for the roles, community.docker for molecule's connection to hosts with systemd;
 - ``.cache/tools/helm-3.17/{helm,kubectl}`` and ``.cache/tools/helm-4.3/{helm,kubectl}``.
 
