@@ -8,7 +8,7 @@ from .model import Board, Panel, Row, gauge, mean, per_component, quantile, rate
 SERVICE = Board(
     "service",
     "rcalab: the LLM service by replica",
-    'label_values(up{job="ray"}, component)',
+    'label_values(up{component=~"(head|replica)/.+"}, component)',
     (
         Row(
             "What a client feels",

@@ -145,8 +145,7 @@ def test_rules_fire_when_they_should(tmp_path: Path) -> None:
                     {"series": f'up{{job="ray",{slow}}}', "values": "1+0x24"},
                     {"series": f'up{{job="ray",{hung}}}', "values": "0+0x24"},
                     {"series": f'up{{job="pod",{slow}}}', "values": "1+0x24"},
-                    {"series": f'up{{job="node",{slow}}}', "values": "1+0x24"},
-                    {"series": f'up{{job="kube",{slow}}}', "values": "1+0x24"},
+                    {"series": 'up{component="node/a"}', "values": "1+0x24"},
                 ],
                 "alert_rule_test": [
                     fires("RcalabTtftAboveLevel", component="replica/llm-0", severity="slo"),
@@ -182,8 +181,8 @@ def fires(alert: str, **labels: str) -> dict[str, Any]:
     return {"eval_time": "2m", "alertname": alert, "exp_alerts": expected}
 
 
-def scrape_jobs(**settings: Any) -> list[dict[str, Any]]:
-    """The role's scrape jobs with its variables filled in."""
+def scraping(name: str, **settings: Any) -> dict[str, Any]:
+    """A job or monitor of the role, `_prometheus_stack_<name>`, with its variables filled in."""
     text = (ROLE / "vars/main/jobs.yml").read_text(encoding="utf-8")
     found = yaml.safe_load(text)
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=False)  # noqa: S701
@@ -197,8 +196,7 @@ def scrape_jobs(**settings: Any) -> list[dict[str, Any]]:
             return environment.from_string(value).render(**found, **settings)
         return value
 
-    names = ("pod", "node", "kube")
-    return [fill(found[f"_prometheus_stack_{name}_job"]) for name in names]
+    return dict(fill(found[f"_prometheus_stack_{name}"]))
 
 
 SETTINGS: dict[str, Any] = {
@@ -306,14 +304,20 @@ def with_targets(job: dict[str, Any], targets: list[dict[str, Any]]) -> dict[str
     return kept | {"static_configs": targets}
 
 
+def as_configured(relabelings: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Relabelling as the operator writes it down: a monitor's names in Prometheus' spelling."""
+    spelling = {"sourceLabels": "source_labels", "targetLabel": "target_label"}
+    return [{spelling.get(key, key): value for key, value in each.items()} for each in relabelings]
+
+
 def in_the_open(job: dict[str, Any]) -> dict[str, Any]:
     """The job over plain HTTP."""
     return {k: v for k, v in job.items() if k not in ("authorization", "tls_config", "scheme")}
 
 
 @needs_prometheus
-def test_the_jobs_are_a_valid_configuration(tmp_path: Path) -> None:
-    jobs = [with_targets(job, []) for job in scrape_jobs(**SETTINGS)]
+def test_the_job_is_a_valid_configuration(tmp_path: Path) -> None:
+    jobs = [with_targets(scraping("pod_job", **SETTINGS), [])]
     (tmp_path / "prometheus.yml").write_text(yaml.safe_dump({"scrape_configs": jobs}))
     answer = subprocess.run(
         ["promtool", "check", "config", "--syntax-only", "prometheus.yml"],
@@ -330,7 +334,7 @@ def test_a_container_gets_its_component_from_its_pods_labels(
     page: str, prometheus: Callable[[list[dict[str, Any]]], str]
 ) -> None:
     """Two replicas on one node: each target keeps its own pod's series of the node's page."""
-    job, _node, _kube = scrape_jobs(**SETTINGS)
+    job = scraping("pod_job", **SETTINGS)
     host, _, port = page.partition(":")
     for rule in job["relabel_configs"]:
         if rule.get("target_label") == "__address__":
@@ -374,12 +378,19 @@ def test_a_container_gets_its_component_from_its_pods_labels(
 def test_kube_state_metrics_names_components_by_kuberays_names(
     page: str, prometheus: Callable[[list[dict[str, Any]]], str]
 ) -> None:
-    _pod, _node, job = scrape_jobs(**SETTINGS)
-    label = "__meta_kubernetes_pod_container_port_number"
-    target = {"targets": [page], "labels": {label: "8080"}}
-    address = prometheus([with_targets(job, [target])])
-    restarts = ask(address, RESTARTS, at_least=4)
-    assert sorted((item["component"], item["value"]) for item in restarts) == [
+    monitor = scraping("kube_monitor", **SETTINGS)
+    job = {
+        "job_name": "kube-state-metrics",
+        "scrape_interval": "1s",
+        "honor_labels": True,
+        "relabel_configs": as_configured(monitor["relabelings"]),
+        "metric_relabel_configs": as_configured(monitor["metricRelabelings"]),
+        "static_configs": [{"targets": [page]}],
+    }
+    address = prometheus([job])
+    restarts = ask(address, RESTARTS, at_least=5)
+    assert sorted((item.get("component", ""), item["value"]) for item in restarts) == [
+        ("", "5"),
         ("gateway/nginx", "4"),
         ("head/ray", "2"),
         ("replica/llm-0", "1"),
@@ -387,3 +398,5 @@ def test_kube_state_metrics_names_components_by_kuberays_names(
     ]
     (replicas,) = ask(address, "kube_deployment_spec_replicas", at_least=1)
     assert replicas["component"] == "service/llm"
+    (up,) = ask(address, "up", at_least=1)
+    assert up["component"] == "telemetry/kube-state-metrics"
