@@ -108,7 +108,8 @@ faults: venv ## the host's faults in a sandbox, and what is left when their proc
 	$(PYTEST) tests/unit/plugins/module_utils/faults/test_host_faults.py
 
 # ansible-test judges what Ansible runs; ruff and mypy judge the packages, by other rules.
-NOT_ANSIBLE := loadgen/ rca_engine/ rcalab_common/ tests/packages/ tests/fake_kubernetes/ tests/e2e/ tools/
+NOT_ANSIBLE := loadgen/ rca_engine/ rcalab_common/ benchmarks/ tools/ tests/packages/ tests/fake_kubernetes/ tests/servers/ \
+	tests/e2e/ extensions/molecule/utils/files/
 sanity: $(ANTEST)/.made ## ansible-test sanity
 	$(ANTEST)/bin/python tools/ansible_test.py --junit $(JUNIT) sanity --local --python 3.11 --junit \
 		$(addprefix --exclude=,$(NOT_ANSIBLE))

@@ -3,8 +3,8 @@
 
 All of it comes out of wheels that ``cluster_tools.txt`` pins, version and checksum:
 
-- ``.collections/ansible_collections``: two collections without their 90 neighbours. kubernetes.core
-  is for the roles, community.docker for molecule's connection to hosts with systemd;
+- ``.collections/ansible_collections``, without their 90 neighbours: kubernetes.core, which the
+  roles use, and community.docker, for molecule's connection to hosts with systemd;
 - ``.cache/tools/helm-3.17/{helm,kubectl}`` and ``.cache/tools/helm-4.3/{helm,kubectl}``.
 
 A second call does nothing.

@@ -27,7 +27,7 @@ def prometheus_offset_ms(url: str) -> dict[str, float]:
         If Prometheus does not answer.
     """
     query = f"{url.rstrip('/')}/api/v1/query?{urllib.parse.urlencode({'query': 'time()'})}"
-    way, offset = min(_look(query) for _ in range(_TRIES))
+    way, offset = min(_look(query) for _try in range(_TRIES))
     return {
         "prometheus": round(offset * 1000, 3),
         "prometheus_uncertainty": round(way / 2 * 1000, 3),

@@ -267,7 +267,7 @@ class StressLimiter(CpuLimiter):
 
     def start(self) -> None:
         self._begin = time.monotonic()
-        for _ in range(self._workers):
+        for _worker in range(self._workers):
             self._helpers.start("burn", cgroups=[self._cgroup.cpu, self._cgroup.cpuacct])
 
     def stop(self) -> None:

@@ -27,14 +27,14 @@ _BLOCK = 64 * 1024
 def burn(end: float) -> None:
     """Use one core until ``end``."""
     while time.monotonic() < end:
-        for _ in range(10_000):
+        for _turn in range(10_000):
             pass
 
 
 def hold(end: float, mebibytes: int) -> None:
     """Hold so much memory, each page written to, until ``end``."""
     held = []
-    for _ in range(mebibytes):
+    for _block in range(mebibytes):
         # Private: what is shared counts as page cache.
         block = mmap.mmap(-1, _MIB, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         for offset in range(0, _MIB, mmap.PAGESIZE):
@@ -65,7 +65,7 @@ def _say(text: str) -> None:
 def _tie_to(parent: int) -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:
-        sys.exit("the parent is gone")
+        raise SystemExit("the parent is gone")
 
 
 def main() -> None:

@@ -91,7 +91,7 @@ class Helpers:
             if not more:
                 break
             said += more
-        line, _, self._unread[process.pid] = said.partition(b"\n")
+        line, _end, self._unread[process.pid] = said.partition(b"\n")
         return line.decode(errors="replace").strip()
 
     def ended(self) -> list[int]:

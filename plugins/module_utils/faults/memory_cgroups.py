@@ -79,7 +79,7 @@ class MemoryCgroup:
 def available_bytes() -> int:
     """Return the machine's memory that can be had without swapping."""
     for line in _read(_MEMINFO).splitlines():
-        name, _, rest = line.partition(":")
+        name, _colon, rest = line.partition(":")
         if name == "MemAvailable":
             return int(rest.split()[0]) * 1024
     raise OSError(f"{_MEMINFO} does not tell the available memory")

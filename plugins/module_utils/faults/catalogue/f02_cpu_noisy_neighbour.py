@@ -84,7 +84,7 @@ class NoisyNeighbour(Fault):
         weight = round(self.values["weight_ratio"] * _PODS_WEIGHT[self._version])
         (self._folder / _WEIGHT_FILE[self._version]).write_text(f"{weight}\n", encoding="ascii")
         self._begin, self._pressure_s = time.monotonic(), _waited_s()
-        for _ in range(self._workers):
+        for _worker in range(self._workers):
             self._helpers.start("burn", cgroups=[self._folder])
 
     def _cores(self) -> float:

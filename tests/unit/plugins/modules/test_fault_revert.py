@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -40,6 +41,7 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
 def stopped() -> Iterator[subprocess.Popen[bytes]]:
     process = subprocess.Popen([sys.executable, "-c", IDLE])
     process.send_signal(signal.SIGSTOP)
+    os.waitpid(process.pid, os.WUNTRACED)  # until it has stopped
     yield process
     process.kill()
     process.wait()
@@ -56,6 +58,7 @@ def state(tmp_path: Path, stopped: subprocess.Popen[bytes]) -> Path:
         "boot_id": processes.boot_id(),
         "runner": {"pid": 999_999_999, "start": 1},
         "truth_path": None,
+        "events_path": None,
         "actions": [
             {
                 "kind": "continue_pod",

@@ -214,7 +214,7 @@ def test_a_run_without_records_is_no_judgement(folder: Folder, fault_run: Run) -
 def test_each_attempt_that_does_not_count_is_kept_and_holds_no_case(
     folder: Folder, fault_run: Run, harvest: Leave
 ) -> None:
-    for _ in range(2):
+    for _time in range(2):
         folder.begin(fault_run)
         harvest(folder.path(fault_run))
         folder.set_aside(fault_run, "contaminated", "busy")

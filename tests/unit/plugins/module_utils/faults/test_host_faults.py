@@ -341,7 +341,7 @@ def test_an_undo_under_which_nothing_was_done_stands_in_nobodys_way(
     sandbox: fault_sandbox.Sandbox, armed: bool, code: int
 ) -> None:
     sandbox.run("F10", duration_s=2).communicate(timeout=30)
-    (done, *_) = sorted(sandbox.state.glob("windows/*-F10/undone.json"), reverse=True)
+    done, *_older = sorted(sandbox.state.glob("windows/*-F10/undone.json"), reverse=True)
     left = done.parent.with_name("2026-01-01T000000.000000000Z-F10")
     left.mkdir()
     (left / "undo.json").write_bytes(done.read_bytes())
