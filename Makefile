@@ -114,7 +114,7 @@ sanity: $(ANTEST)/.made ## ansible-test sanity
 	$(ANTEST)/bin/python tools/ansible_test.py --junit $(JUNIT) sanity --local --python 3.11 --junit \
 		$(addprefix --exclude=,$(NOT_ANSIBLE))
 
-install-test: venv ## build the collection, install it elsewhere, use it there
+install-test: cluster-tools ## build the collection, install it elsewhere, use it there
 	$(PYTEST) tests/e2e/test_install.py
 
 molecule: cluster-tools ## every scenario of extensions/molecule, two side by side

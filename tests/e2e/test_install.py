@@ -44,6 +44,10 @@ def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run(*galaxy, "build", "--output-path", folder, folder / "source", cwd=folder)
     (tarball,) = folder.glob("rcalab-llm-*.tar.gz")
     collections = folder / "collections"
+    # What ours depends on is there already, as in a lab without a network.
+    dependencies = collections / "ansible_collections/kubernetes"
+    dependencies.parent.mkdir(parents=True)
+    dependencies.symlink_to(ROOT / ".collections/ansible_collections/kubernetes")
     run(*galaxy, "install", "--offline", "--collections-path", collections, tarball, cwd=folder)
     return folder
 
