@@ -168,7 +168,7 @@ def stall() -> str:
     due = STALL_S * STALL_RATE
     return (
         f"\nA stall of {STALL_S} s at {STALL_RATE} requests/s: "
-        f"{truth.within(STALL_START_S, end_s)} of {due} arrivals within it, at most "
+        f"{truth.within(STALL_START_S, end_s, 0.5 / STALL_RATE)} of {due} arrivals within it, at most "
         f"{truth.most_in_a_second(end_s)} in any second after it; mean TTFT {told:.0f} ms told, "
         f"{truth.ttft_mean_ms:.0f} ms true ({told / truth.ttft_mean_ms - 1:+.2%}).\n"
     )
