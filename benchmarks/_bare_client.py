@@ -31,8 +31,8 @@ async def main(url: str, rate: int, seconds: int, tokens: int) -> dict[str, floa
         async with session.post(f"{url}/v1/chat/completions", data=body, headers=HEADERS) as answer:
             seen = False
             async for chunk in answer.content.iter_any():
-                # The first frame is the role's; the first one with content is the first token.
-                if not seen and b'"content":"' in chunk and b'"content":""' not in chunk:
+                # The role's frame has an empty content: the first other one is the first token.
+                if not seen and chunk.count(b'"content":"') > chunk.count(b'"content":""'):
                     ttfts.append(1e3 * (time.monotonic() - sent))
                     seen = True
 

@@ -32,10 +32,11 @@ class Truth:
     faults: int
     ttft_mean_ms: float
 
-    def within(self, start_s: float, end_s: float) -> int:
-        """Return how many arrived so long after the first."""
+    def within(self, start_s: float, end_s: float, slack_s: float = 0.0) -> int:
+        """Return how many arrived so long after the first, each up to ``slack_s`` early."""
         first = self.arrivals_ns[0]
-        return sum(start_s <= (at - first) / _NS < end_s for at in self.arrivals_ns)
+        times = ((at - first) / _NS + slack_s for at in self.arrivals_ns)
+        return sum(start_s <= time < end_s for time in times)
 
     def most_in_a_second(self, since_s: float) -> int:
         """Return the most that arrived in one second, from so long after the first on."""

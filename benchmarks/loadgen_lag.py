@@ -166,9 +166,10 @@ def stall() -> str:
     told = statistics.fmean(record["response_ttft_ms"] for record in records)
     end_s = STALL_START_S + STALL_S
     due = STALL_S * STALL_RATE
+    during = truth.within(STALL_START_S, end_s, 0.5 / STALL_RATE)
     return (
         f"\nA stall of {STALL_S} s at {STALL_RATE} requests/s: "
-        f"{truth.within(STALL_START_S, end_s)} of {due} arrivals within it, at most "
+        f"{during} of {due} arrivals within it, at most "
         f"{truth.most_in_a_second(end_s)} in any second after it; mean TTFT {told:.0f} ms told, "
         f"{truth.ttft_mean_ms:.0f} ms true ({told / truth.ttft_mean_ms - 1:+.2%}).\n"
     )

@@ -130,7 +130,8 @@ def render(name: str, scenario: Scenario, cost: Cost, truth: Truth, told: Told) 
     """Return a line of the table."""
     arrivals = f"{len(truth.arrivals_ns)} of {scenario.requests}"
     if "--pause" in scenario.options:
-        during = truth.within(STALL_START_S, STALL_START_S + STALL_S)
+        end_s = STALL_START_S + STALL_S
+        during = truth.within(STALL_START_S, end_s, 0.5 / scenario.rate)
         arrivals += f", {during} of {STALL_S * scenario.rate} in the stall"
     ttft = "-" if told.ttft_mean_ms is None else f"{told.ttft_mean_ms:.0f}"
     cells = (
