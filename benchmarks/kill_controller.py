@@ -85,6 +85,12 @@ def kill_at(moment_s: float, fault_s: int, only_controller: bool, quota: Path) -
         return took
 
 
+def say(line: str) -> None:
+    """Print a line at once."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
 def main() -> int:
     """Kill at each moment and print a Markdown table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -102,14 +108,14 @@ def main() -> int:
     if not PODS_FILE.exists():
         parser.error("no lab is up: make lab-up")
     quota = quota_file("replica/llm-0")
-    print("| killed | into the fault | quota back after | time to live left |")  # noqa: T201
-    print("|---|---|---|---|")  # noqa: T201
+    say("| killed | into the fault | quota back after | time to live left |")
+    say("|---|---|---|---|")
     for index, moment in enumerate(options.moments):
         only = index % 2 == 0
         took = kill_at(moment, options.fault, only, quota)
         left = options.fault + TTL_MARGIN_S - moment - took
         who = "ansible-playbook" if only else "ansible-playbook and all that it started"
-        print(f"| {who} | {moment:.0f} s | {took:.1f} s | {left:.0f} s |", flush=True)  # noqa: T201
+        say(f"| {who} | {moment:.0f} s | {took:.1f} s | {left:.0f} s |")
     return 0
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tools"))
 import fault_kills  # noqa: E402 - a tool, not a package
-import fault_sandbox  # noqa: E402
+import fault_sandbox  # noqa: E402 - the same
 
 
 def main() -> int:
@@ -54,11 +54,11 @@ def main() -> int:
                         outcome = fault_kills.carry_out(sandbox, kill)
                     outcomes.append(outcome)
                     if outcome.problem is not None:
-                        print(f"{kill}: {outcome.problem}", file=sys.stderr, flush=True)  # noqa: T201
+                        sys.stderr.write(f"{kill}: {outcome.problem}\n")
 
         with ThreadPoolExecutor(options.sandboxes) as pool:
             list(pool.map(work, range(options.sandboxes)))
-    print(table(outcomes))  # noqa: T201
+    sys.stdout.write(f"{table(outcomes)}\n")
     return 1 if any(outcome.problem for outcome in outcomes) else 0
 
 

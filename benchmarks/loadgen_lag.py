@@ -122,7 +122,7 @@ def run_loadgen(server: Mock, folder: Path, rate: int, seconds: int) -> Figures:
     )
 
 
-def run_bare(server: Mock, folder: Path, rate: int, seconds: int) -> Figures:  # noqa: ARG001
+def run_bare(server: Mock, _folder: Path, rate: int, seconds: int) -> Figures:
     """Run the bare client; it prints its own figures."""
     command = [sys.executable, str(BARE), server.url, str(rate), str(seconds), str(TOKENS)]
     cost = timed(command, env=OURS, limit_s=seconds + 60)

@@ -40,7 +40,7 @@ def add_merge(parser: argparse.ArgumentParser) -> None:
     add_finish(parser.add_argument)
 
 
-async def _merge(arguments: argparse.Namespace, console: Console) -> int:  # noqa: ARG001
+async def _merge(arguments: argparse.Namespace, _console: Console) -> int:
     check_outputs(arguments.write)
     result = merge(arguments.shards, arguments.out, force=arguments.force)
     return finish(result, arguments, sys.stdout)

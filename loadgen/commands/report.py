@@ -41,7 +41,7 @@ def add_report(parser: argparse.ArgumentParser) -> None:
     add_finish(parser.add_argument)
 
 
-async def _report(arguments: argparse.Namespace, console: Console) -> int:  # noqa: ARG001
+async def _report(arguments: argparse.Namespace, _console: Console) -> int:
     check_outputs(arguments.write)
     result = Result.load(arguments.run)
     if arguments.events is not None:

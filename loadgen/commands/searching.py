@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -79,9 +78,10 @@ def make_stepper(
     arguments: argparse.Namespace, console: Console, stop: Stop, api_key: str | None
 ) -> Stepper:
     """Return what does the steps."""
-    say: Callable[[str], None] = lambda line: console.print(  # noqa: E731
-        line, markup=False, highlight=False
-    )
+
+    def say(line: str) -> None:
+        console.print(line, markup=False, highlight=False)
+
     folder = arguments.out or Path(f"loadgen-{datetime.now(UTC):%Y%m%dT%H%M%SZ}")
     return Stepper(folder=folder, stop=stop.event, say=say, api_key=api_key, force=arguments.force)
 

@@ -383,7 +383,8 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.rcalab.llm.plugins.module_utils._packages import require
 from ansible_collections.rcalab.llm.plugins.module_utils._tied_process import run_tied
 
 try:
@@ -609,13 +610,7 @@ def main() -> None:
         mutually_exclusive=[LOADS],
         required_one_of=[LOADS, ("duration", "requests", "trace")],
     )
-    if LOADGEN_ERROR is not None:
-        module.fail_json(
-            msg=missing_required_lib("rcalab-llm[load]")
-            + f" Install it with: {sys.executable} -m pip install"
-            " '/path/to/ansible_collections/rcalab/llm[load]'",
-            exception=LOADGEN_ERROR,
-        )
+    require(module, "load", LOADGEN_ERROR)
     dest = Path(module.params["dest"])
     command = command_line(module.params)
     summary_path = dest / "summary.json"

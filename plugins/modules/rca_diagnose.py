@@ -94,11 +94,11 @@ report:
   type: str
 """
 
-import sys
 import traceback
 from typing import Any
 
-from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.rcalab.llm.plugins.module_utils._packages import require
 
 try:
     from rca_engine import methods as rca_methods
@@ -157,13 +157,7 @@ def run(params: dict[str, Any], *, write: bool) -> dict[str, Any]:
 
 def main() -> None:
     module = AnsibleModule(argument_spec=argument_spec(), supports_check_mode=True)
-    if RCA_ENGINE_ERROR is not None:
-        module.fail_json(
-            msg=missing_required_lib("rcalab-llm[rca]")
-            + f" Install it with: {sys.executable} -m pip install"
-            " '/path/to/ansible_collections/rcalab/llm[rca]'",
-            exception=RCA_ENGINE_ERROR,
-        )
+    require(module, "rca", RCA_ENGINE_ERROR)
     try:
         result = run(module.params, write=not module.check_mode)
     except RcaEngineError as error:

@@ -98,12 +98,12 @@ table:
   elements: str
 """
 
-import sys
 import traceback
 from pathlib import Path
 from typing import Any
 
-from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.rcalab.llm.plugins.module_utils._packages import require
 
 try:
     from rca_engine import methods as rca_methods
@@ -150,13 +150,7 @@ def run(params: dict[str, Any], chosen: list[str]) -> dict[str, Any]:
 
 def main() -> None:
     module = AnsibleModule(argument_spec=argument_spec(), supports_check_mode=True)
-    if RCA_ENGINE_ERROR is not None:
-        module.fail_json(
-            msg=missing_required_lib("rcalab-llm[rca]")
-            + f" Install it with: {sys.executable} -m pip install"
-            " '/path/to/ansible_collections/rcalab/llm[rca]'",
-            exception=RCA_ENGINE_ERROR,
-        )
+    require(module, "rca", RCA_ENGINE_ERROR)
     leaderboard = str(Path(module.params["out"]) / "leaderboard.html")
     try:
         chosen = rca_methods.choose(module.params["methods"] or ["all"])

@@ -46,11 +46,11 @@ index:
   type: str
 """
 
-import sys
 import traceback
 from pathlib import Path
 
-from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.rcalab.llm.plugins.module_utils._packages import require
 
 try:
     from rca_engine.errors import RcaEngineError
@@ -65,13 +65,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={"folder": {"type": "path", "required": True}}, supports_check_mode=True
     )
-    if RCA_ENGINE_ERROR is not None:
-        module.fail_json(
-            msg=missing_required_lib("rcalab-llm[rca]")
-            + f" Install it with: {sys.executable} -m pip install"
-            " '/path/to/ansible_collections/rcalab/llm[rca]'",
-            exception=RCA_ENGINE_ERROR,
-        )
+    require(module, "rca", RCA_ENGINE_ERROR)
     folder = Path(module.params["folder"])
     if module.check_mode:
         module.exit_json(changed=True, index=str(folder / "index.html"))

@@ -191,13 +191,13 @@ gaps:
   elements: str
 """
 
-import sys
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.rcalab.llm.plugins.module_utils._packages import require
 
 try:
     from rca_engine.case import Case
@@ -297,13 +297,7 @@ def main() -> None:
         mutually_exclusive=[("prometheus_url", "settings")],
         supports_check_mode=True,
     )
-    if RCA_ENGINE_ERROR is not None:
-        module.fail_json(
-            msg=missing_required_lib("rcalab-llm[rca]")
-            + f" Install it with: {sys.executable} -m pip install"
-            " '/path/to/ansible_collections/rcalab/llm[rca]'",
-            exception=RCA_ENGINE_ERROR,
-        )
+    require(module, "rca", RCA_ENGINE_ERROR)
     result = {"changed": True, "case": module.params["run_dir"]}
     if module.check_mode:
         module.exit_json(**result)

@@ -122,6 +122,7 @@ class _Reader:
         chosen = ", ".join(f"{what} AS `{name}`" for name, what in _COLUMNS.items())
         where = f"time >= {begin_s} AND time < {end_s} AND _id > {after}"
         where += f" AND ({self._source.where})" if self._source.where else ""
+        # Numbers, names from this file, and a condition of whoever asks, who may read all there is.
         sql = (
             f"SELECT /* {next(self._mark)} */ {chosen} FROM l7_flow_log WHERE {where} "  # noqa: S608
             f"ORDER BY _id LIMIT {self._source.limit}"

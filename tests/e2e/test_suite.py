@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -43,7 +43,8 @@ def variables(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, An
     """The lab's: the simulator on loopback, beside whatever other lab there is."""
     results = tmp_path_factory.mktemp("results")
     (results / "suite.yml").write_text(yaml.safe_dump(SUITE), encoding="utf-8")
-    lab_dir = Path("/tmp", f"rcalab-suite-{os.getpid()}")  # noqa: S108 - 40 characters at most
+    # A lab takes 40 characters at most, which pytest's own folders exceed.
+    lab_dir = Path(tempfile.mkdtemp(prefix="rcalab-suite-"))
     yield {
         "lab_isolation": "none",
         "llm_service_engine": "simulator",

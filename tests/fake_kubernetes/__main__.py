@@ -74,7 +74,7 @@ def main(arguments: list[str]) -> int:
         return 0
     if options.background:
         rest = [argument for argument in arguments if argument != "--background"]
-        print(launch(options.kubeconfig, rest))  # noqa: T201
+        sys.stdout.write(f"{launch(options.kubeconfig, rest)}\n")
         return 0
     if bool(options.tls_certificate) != bool(options.tls_key):
         parser.error("--tls-certificate and --tls-key go together")
@@ -90,7 +90,8 @@ def main(arguments: list[str]) -> int:
         operators_always=options.operators_always,
     ) as fake:
         fake.write_kubeconfig(options.kubeconfig)
-        print(fake.url, flush=True)  # noqa: T201
+        sys.stdout.write(f"{fake.url}\n")
+        sys.stdout.flush()
         ended.wait()
     return 0
 

@@ -114,7 +114,7 @@ def definition(line: str, definitions_dir: Path | None) -> dict[str, Any]:
     real = definitions_dir / f"{group}_{plural}.yaml" if definitions_dir else None
     if real is not None and real.is_file():
         text = real.read_text(encoding="utf-8")
-        loaded: dict[str, Any] = yaml.load(text, _LOADER)  # noqa: S506 - either is safe
+        loaded: dict[str, Any] = yaml.load(text, yaml.CSafeLoader)
         return loaded
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
@@ -143,7 +143,6 @@ def definition(line: str, definitions_dir: Path | None) -> dict[str, Any]:
 
 
 # Real definitions are large.
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def charts(pins: dict[str, dict[str, Any]]) -> list[Chart]:

@@ -51,7 +51,7 @@ class Handler(BaseHTTPRequestHandler):
         """Answer."""
         self._answer()
 
-    do_POST = do_PUT = do_PATCH = do_DELETE = do_GET  # noqa: N815 - names of the library
+    do_POST = do_PUT = do_PATCH = do_DELETE = do_GET  # noqa: N815 - http.server calls them by these names
 
     def _answer(self) -> None:
         try:

@@ -92,7 +92,7 @@ def serve(answer: Answer) -> Iterator[str]:
                     self.wfile.write(bytes([byte]))
                     time.sleep(reply.drip_s)
 
-        do_GET = do_POST = _reply  # noqa: N815
+        do_GET = do_POST = _reply  # noqa: N815 - http.server calls them by these names
 
         def log_message(self, *_args: object) -> None:
             pass

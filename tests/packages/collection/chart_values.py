@@ -12,7 +12,6 @@ import yaml
 
 # Istio's charts keep their values one step deeper than users set them.
 _WRAPPER = "_internal_defaults_do_not_set"
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class NoValuesError(LookupError):
@@ -122,4 +121,4 @@ def merged(values: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]
 
 def _read(path: Path) -> dict[str, Any]:
     text = path.read_text(encoding="utf-8")
-    return yaml.load(text, _LOADER) or {}  # noqa: S506 - either is safe
+    return yaml.load(text, yaml.CSafeLoader) or {}

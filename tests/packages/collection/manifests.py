@@ -19,7 +19,6 @@ import yaml
 # The newest that k3s of the pinned table serves, and the oldest that the roles take.
 KUBERNETES = ("1.28", "1.36")
 
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 # A definition says of these only that they are there.
 _EVERY_OBJECT = {
     "apiVersion": {"type": "string"},
@@ -72,7 +71,7 @@ def custom_schemas(definitions: Path) -> dict[tuple[str, str], dict[str, Any]]:
     found = {}
     for path in sorted(definitions.glob("*.yaml")):
         text = path.read_text(encoding="utf-8")
-        for definition in yaml.load_all(text, _LOADER):
+        for definition in yaml.load_all(text, yaml.CSafeLoader):
             if not definition or definition["kind"] != "CustomResourceDefinition":
                 continue
             spec = definition["spec"]

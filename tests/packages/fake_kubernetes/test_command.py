@@ -40,7 +40,7 @@ def run(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 def get(url: str, token: str = "", **options: Any) -> Any:
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     request = urllib.request.Request(url, headers=headers)  # noqa: S310 - http
-    with urllib.request.urlopen(request, timeout=10, **options) as answer:  # noqa: S310
+    with urllib.request.urlopen(request, timeout=10, **options) as answer:  # noqa: S310 - http
         return json.load(answer)
 
 

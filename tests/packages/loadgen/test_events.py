@@ -167,7 +167,7 @@ def test_a_server_is_asked_for_all_lines_so_far() -> None:
     asyncio.run(main())
 
 
-@pytest.mark.parametrize("source", ["/no/such/folder/e.jsonl", "/tmp", "http://me:pw@h/e"])  # noqa: S108
+@pytest.mark.parametrize("source", ["/no/such/folder/e.jsonl", "/tmp", "http://me:pw@h/e"])  # noqa: S108 - a folder
 def test_a_source_that_can_never_be_read_is_refused_before_the_run(source: str) -> None:
     with pytest.raises(ProfileError, match="events"):
         EventFeed(source)

@@ -74,7 +74,7 @@ def page(
     text = render("chat", "_chat_nginx_conf", upstream)
     # What is the pod's there is the test's here.
     for old, new in {
-        "/tmp/": f"{tmp_path}/",  # noqa: S108
+        "/tmp/": f"{tmp_path}/",  # noqa: S108 - of the pod
         "/etc/chat": str(FILES),
         "listen 8080": f"listen 127.0.0.1:{port}",
         "kube-dns.kube-system.svc.cluster.local": "127.0.0.1",

@@ -96,7 +96,7 @@ def gateway(
     port = free_port()
     # What is the pod's there is the test's here.
     for old, new in {
-        "/tmp/": f"{tmp_path}/",  # noqa: S108
+        "/tmp/": f"{tmp_path}/",  # noqa: S108 - of the pod
         "/dev/stdout": f"{tmp_path}/access.log",
         "/etc/gateway/credentials/credentials": f"{tmp_path}/credentials",
         "127.0.0.1:8081": f"127.0.0.1:{free_port()}",
