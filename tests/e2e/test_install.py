@@ -90,6 +90,15 @@ def test_every_playbook_is_found_by_its_name(elsewhere: Path, installed: Path) -
     run(BIN / "ansible-playbook", "--syntax-check", *names, cwd=elsewhere)
 
 
+def test_the_lab_of_a_machine_needs_no_other_collection(installed: Path, tmp_path: Path) -> None:
+    alone = tmp_path / "collections/ansible_collections/rcalab"
+    alone.mkdir(parents=True)
+    (alone / "llm").symlink_to(installed)
+    names = ["prepare", "lab_up", "experiment", "suite_rca", "diagnose", "evaluate", "lab_down"]
+    playbooks = [f"{NAME}.{name}" for name in [*names, "revert_faults"]]
+    run(BIN / "ansible-playbook", "--syntax-check", *playbooks, cwd=tmp_path)
+
+
 def test_the_packages_come_from_the_installed_collection(programs: Path, elsewhere: Path) -> None:
     code = "import loadgen, rca_engine, rcalab_common; print(rca_engine.__path__[0])"
     assert run(programs / "python", "-c", code, cwd=elsewhere).startswith(str(programs.parent))
