@@ -94,7 +94,16 @@ def test_the_lab_of_a_machine_needs_no_other_collection(installed: Path, tmp_pat
     alone = tmp_path / "collections/ansible_collections/rcalab"
     alone.mkdir(parents=True)
     (alone / "llm").symlink_to(installed)
-    names = ["prepare", "lab_up", "experiment", "suite_rca", "diagnose", "evaluate", "lab_down"]
+    names = [
+        "prepare",
+        "lab_up",
+        "experiment",
+        "suite_rca",
+        "diagnose",
+        "evaluate",
+        "lab_down",
+        "uninstall",
+    ]
     playbooks = [f"{NAME}.{name}" for name in [*names, "revert_faults"]]
     run(BIN / "ansible-playbook", "--syntax-check", *playbooks, cwd=tmp_path)
 
