@@ -11,9 +11,9 @@ from typing import Any
 from rich.console import Console
 
 from loadgen.checks import check_number
-from loadgen.commands.common import EXIT_NOT_FOUND, EXIT_OK, Stop, number, stop_on_signals
+from loadgen.commands.common import EXIT_NOT_FOUND, EXIT_OK, Stop, number
 from loadgen.commands.profiles import complete, read_api_key
-from loadgen.commands.searching import add_steps, check_page, described, make_stepper
+from loadgen.commands.searching import add_steps, check_page, described, make_stepper, until_stopped
 from loadgen.curves import MAX_RATE_PER_S
 from loadgen.errors import TargetError, saving
 from loadgen.profile import Profile
@@ -21,7 +21,7 @@ from loadgen.search.intervals import CONFIDENCE
 from loadgen.search.ladder import Rung, capacity_per_s, climb
 from loadgen.search.present import table, write_csv, write_search_page
 from loadgen.search.rates import RateSearch
-from loadgen.search.steps import Stepper, StoppedError
+from loadgen.search.steps import Stepper
 from rcalab_common.files import write_json
 
 USAGE = "loadgen search --url URL [option ...]"
@@ -83,12 +83,7 @@ def add_search(parser: argparse.ArgumentParser) -> None:
 
 
 async def _search(arguments: argparse.Namespace, console: Console) -> int:
-    with stop_on_signals() as stop:
-        try:
-            return await _find(arguments, console, stop)
-        except StoppedError as error:
-            console.print(f"loadgen: {error}", markup=False, highlight=False)
-            return stop.exit_code
+    return await until_stopped(_find, arguments, console)
 
 
 async def _find(arguments: argparse.Namespace, console: Console, stop: Stop) -> int:

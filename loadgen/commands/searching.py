@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,10 @@ from rich.console import Console
 
 from loadgen import page
 from loadgen.arrivals import ARRIVALS
-from loadgen.commands.common import Stop, checked, number, seconds
+from loadgen.commands.common import Stop, checked, number, seconds, stop_on_signals
 from loadgen.commands.run_options import add_prompts, add_service, add_waits
 from loadgen.profile import Profile
-from loadgen.search.steps import Stepper
+from loadgen.search.steps import Stepper, StoppedError
 
 # What `run` has and a step does not: its load is the search's business.
 _NO_LOAD: dict[str, Any] = {
@@ -66,6 +67,19 @@ def add_steps(parser: argparse.ArgumentParser) -> None:
     add("--force", action="store_true", help="do steps of another search in DIR again")
     add("--write", action="append", default=[], choices=("html",), help="write a page too")
     parser.set_defaults(**_NO_LOAD)
+
+
+Work = Callable[[argparse.Namespace, Console, Stop], Awaitable[int]]
+
+
+async def until_stopped(work: Work, arguments: argparse.Namespace, console: Console) -> int:
+    """Do the steps and return the exit status: also when a person ends them, who is told."""
+    with stop_on_signals() as stop:
+        try:
+            return await work(arguments, console, stop)
+        except StoppedError as error:
+            console.print(f"loadgen: {error}", markup=False, highlight=False)
+            return stop.exit_code
 
 
 def check_page(arguments: argparse.Namespace, name: str) -> None:

@@ -10,12 +10,11 @@ from typing import TypeVar
 
 from rich.console import Console
 
-from loadgen.commands.common import EXIT_OK, Stop, checked, stop_on_signals
+from loadgen.commands.common import EXIT_OK, Stop, checked
 from loadgen.commands.profiles import complete, read_api_key
-from loadgen.commands.searching import add_steps, check_page, make_stepper
+from loadgen.commands.searching import add_steps, check_page, make_stepper, until_stopped
 from loadgen.errors import ProfileError, saving
 from loadgen.search.present import table, write_csv, write_sweep_page
-from loadgen.search.steps import StoppedError
 from loadgen.search.sweep import Grid, sweep
 from rcalab_common.files import write_json
 
@@ -64,12 +63,7 @@ def add_sweep(parser: argparse.ArgumentParser) -> None:
 
 
 async def _sweep(arguments: argparse.Namespace, console: Console) -> int:
-    with stop_on_signals() as stop:
-        try:
-            return await _run(arguments, console, stop)
-        except StoppedError as error:
-            console.print(f"loadgen: {error}", markup=False, highlight=False)
-            return stop.exit_code
+    return await until_stopped(_run, arguments, console)
 
 
 async def _run(arguments: argparse.Namespace, console: Console, stop: Stop) -> int:

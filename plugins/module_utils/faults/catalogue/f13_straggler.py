@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping
 from typing import ClassVar
 
+from ..background import Background
 from ..contract import ANY_ISOLATION, DURATION, Parameter, Target
 from ..engine_stop import EngineStop
 from ..undo import Undo
@@ -37,9 +38,7 @@ class Straggler(EngineStop):
 
     def __init__(self, target: Target, values: Mapping[str, object]) -> None:
         super().__init__(target, values)
-        self._ending = threading.Event()
-        self._thread: threading.Thread | None = None
-        self._failure: str | None = None
+        self._beside = Background(self._cycle, "the duty cycle ended")
         self._stopped_s = 0.0
 
     def root_cause_metrics(self) -> tuple[str, ...]:
@@ -49,21 +48,18 @@ class Straggler(EngineStop):
         return {"stopped_ratio": self.values["stopped_ratio"]}
 
     def _give(self) -> None:
-        self._thread = threading.Thread(target=self._cycle, daemon=True)
-        self._thread.start()
+        self._beside.start()
 
-    def _cycle(self) -> None:
+    def _cycle(self, ending: threading.Event) -> None:
         stop_s = self.values["stopped_ratio"] * _PERIOD_S
         try:
-            while not self._ending.is_set():
+            while not ending.is_set():
                 self._send(signal.SIGSTOP)
                 begin = time.monotonic()
-                self._ending.wait(stop_s)
+                ending.wait(stop_s)
                 self._send(signal.SIGCONT)
                 self._stopped_s += time.monotonic() - begin
-                self._ending.wait(_PERIOD_S - stop_s)
-        except OSError as error:
-            self._failure = f"the duty cycle ended: {error}"
+                ending.wait(_PERIOD_S - stop_s)
         finally:
             self._send(signal.SIGCONT)
 
@@ -76,7 +72,7 @@ class Straggler(EngineStop):
         return seen == {True, False}
 
     def disturbance(self) -> str | None:
-        return self._failure or super().disturbance()
+        return self._beside.failure or super().disturbance()
 
     def measured_dose(self) -> dict[str, float]:
         elapsed_s = time.monotonic() - self._begin
@@ -86,7 +82,5 @@ class Straggler(EngineStop):
         }
 
     def revert(self, undo: Undo) -> None:
-        self._ending.set()
-        if self._thread is not None:
-            self._thread.join()
+        self._beside.end()
         super().revert(undo)

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from .. import processes
+from ..background import Background
 from ..contract import ANY_ISOLATION, DURATION, Parameter, Target
 from ..engine_stop import engine_processes
 from ..processes import Process
@@ -49,9 +50,7 @@ class SlowModelLoad(RestartFault):
 
     def __init__(self, target: Target, values: Mapping[str, object]) -> None:
         super().__init__(target, values)
-        self._ending = threading.Event()
-        self._thread: threading.Thread | None = None
-        self._failure: str | None = None
+        self._beside = Background(self._hold, "the new engine could not be held")
         self._held_s = 0.0
 
     def root_cause_metrics(self) -> tuple[str, ...]:
@@ -70,15 +69,14 @@ class SlowModelLoad(RestartFault):
     def _give(self) -> None:
         for victim in self._victims:
             processes.send(victim, signal.SIGKILL)
-        self._thread = threading.Thread(target=self._hold, daemon=True)
-        self._thread.start()
+        self._beside.start()
 
-    def _hold(self) -> None:
+    def _hold(self, ending: threading.Event) -> None:
         """Stop whatever new engine comes, until the delay since the first has passed."""
         begin: float | None = None
         held: set[Process] = set()
         try:
-            while not self._ending.wait(_LOOK_S):
+            while not ending.wait(_LOOK_S):
                 for process in engine_processes(self.target):
                     if process not in self._victims and process not in held:
                         begin = time.monotonic() if begin is None else begin
@@ -88,27 +86,20 @@ class SlowModelLoad(RestartFault):
                     self._held_s = time.monotonic() - begin
                     if self._held_s >= self.values["load_delay_s"]:
                         return
-        except OSError as error:
-            self._failure = f"the new engine could not be held: {error}"
         finally:
             for process in held:
                 processes.send(process, signal.SIGCONT)
 
-    def _is_holding(self) -> bool:
-        return self._thread is not None and self._thread.is_alive()
-
     def disturbance(self) -> str | None:
-        return self._failure
+        return self._beside.failure
 
     def is_over(self) -> bool:
-        return not self._is_holding() and super().is_over()
+        return not self._beside.is_running() and super().is_over()
 
     def measured_dose(self) -> dict[str, float]:
         return {"load_delay_s": round(self._held_s, 3), **super().measured_dose()}
 
     def revert(self, undo: Undo) -> None:
         # The window may end before the new engine is there: the dose is then not given in full.
-        self._ending.set()
-        if self._thread is not None:
-            self._thread.join()
+        self._beside.end()
         super().revert(undo)
