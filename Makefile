@@ -121,7 +121,7 @@ molecule: cluster-tools ## every scenario of extensions/molecule, two side by si
 	@$(MAKE) --no-print-directory --jobs=2 --keep-going --output-sync=target $(SCENARIOS)
 
 $(SCENARIOS): molecule-%: cluster-tools
-	$(BIN)/molecule test --scenario-name $*
+	$(BIN)/python tools/as_junit.py $(JUNIT)/$@.xml $* $(BIN)/molecule test --scenario-name $*
 
 e2e: setup-test ## the lab from start to report
 	$(PYTEST) tests/e2e --ignore=tests/e2e/test_install.py

@@ -12,6 +12,7 @@ import contextlib
 import importlib.util
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -176,6 +177,7 @@ class Sandbox:
             for pod in ("replica-0", "head"):
                 self.folder_of(controller, pod).mkdir(parents=True, exist_ok=True)
         host = self.address.removesuffix("2") + "1"
+        _take_from_the_dead(host)
         for command in (
             f"ip netns add {self.netns}",
             f"ip link add {self._device} type veth peer name eth0 netns {self.netns}",
@@ -408,6 +410,18 @@ class Sandbox:
             "clock": self.clock_file.read_text() if self.clock_file.exists() else None,
             "whole": self.is_whole(),
         }
+
+
+def _take_from_the_dead(address: str) -> None:
+    """Remove the device of a sandbox that was killed: it would get what is meant for this one."""
+    shown = subprocess.run(
+        ["ip", "-json", "address", "show", "to", address], check=True, capture_output=True
+    )
+    for device in filter(None, json.loads(shown.stdout)):
+        owner = re.fullmatch(r"rct(\d+)x\d+", device["ifname"])
+        if owner is None or Path("/proc", owner[1]).exists():
+            raise RuntimeError(f"{address} is in use by the device {device['ifname']}")
+        subprocess.run(["ip", "link", "delete", device["ifname"]], check=True)
 
 
 def _remove_cgroup(folder: Path, timeout_s: float = 10.0) -> None:

@@ -17,43 +17,54 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
+# Of what failed, enough to know where to look; the log has the rest.
+_FAILURE_WIDTH = 300
+_FAILURES_SHOWN = 10
+
 
 @dataclass(frozen=True)
 class StageResult:
-    """What one stage found: counts by outcome (passed, failed, skipped) and how long it took."""
+    """What one stage found: counts by outcome, what failed and why, and how long it took."""
 
     name: str
     status: int
     seconds: float
     counts: Counter[str]
+    failures: tuple[str, ...]
 
 
-def count_outcomes(files: Iterable[Path]) -> Counter[str]:
-    """Count the test cases of JUnit files as passed, failed or skipped."""
+def read_outcomes(files: Iterable[Path]) -> tuple[Counter[str], tuple[str, ...]]:
+    """Count the cases of JUnit files as passed, failed or skipped, and say which failed and why."""
     counts: Counter[str] = Counter()
-    for file in files:
+    failures = []
+    for file in sorted(files):
         for case in ElementTree.parse(file).iter("testcase"):  # noqa: S314 (own files)
-            if case.find("failure") is not None or case.find("error") is not None:
+            problem = case.find("failure")
+            if problem is None:
+                problem = case.find("error")
+            if problem is not None:
                 counts["failed"] += 1
+                reason, _, _rest = problem.get("message", "").partition("\n")
+                failures.append(f"{case.get('name')}: {reason}"[:_FAILURE_WIDTH])
             elif case.find("skipped") is not None:
                 counts["skipped"] += 1
             else:
                 counts["passed"] += 1
-    return counts
+    return counts, tuple(failures)
 
 
 def run_stage(name: str, junit: Path) -> StageResult:
-    """Run ``make NAME`` and count what it left under ``junit``."""
+    """Run ``make NAME`` and read what it left under ``junit``."""
     junit.mkdir(parents=True, exist_ok=True)
     for old in junit.glob("*.xml"):
         old.unlink()
     print(f"\n=== {name} ===", flush=True)
     started = time.monotonic()
     status = subprocess.run(["make", "--no-print-directory", name], check=False).returncode
-    counts = count_outcomes(junit.glob("*.xml"))
+    counts, failures = read_outcomes(junit.glob("*.xml"))
     if not counts or (status and not counts["failed"]):
         counts["failed" if status else "passed"] += 1
-    return StageResult(name, status, time.monotonic() - started, counts)
+    return StageResult(name, status, time.monotonic() - started, counts, failures)
 
 
 def describe(counts: Counter[str]) -> str:
@@ -76,6 +87,10 @@ def main() -> int:
     for result in results:
         verdict = "FAILED" if result.status else "ok"
         print(f"{result.name:14}{verdict:8}{result.seconds:6.0f} s  {describe(result.counts)}")
+        for failure in result.failures[:_FAILURES_SHOWN]:
+            print(f"    {failure}")
+        if (more := len(result.failures) - _FAILURES_SHOWN) > 0:
+            print(f"    and {more} more")
     total = sum((result.counts for result in results), Counter[str]())
     print(f"{describe(total)} in {sum(result.seconds for result in results):.0f} s")
     return int(any(result.status for result in results))

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from pathlib import Path
 
 import ansible_test
@@ -34,14 +35,37 @@ def test_a_folder_without_git_is_refused(tmp_path: Path) -> None:
         ansible_test.copy_tree(tmp_path, tmp_path / "tree")
 
 
-def test_outcomes_are_counted_from_junit(tmp_path: Path) -> None:
+def test_outcomes_are_read_from_junit(tmp_path: Path) -> None:
     (tmp_path / "a.xml").write_text(
-        "<testsuites><testsuite><testcase/><testcase/>"
-        "<testcase><failure/></testcase><testcase><skipped/></testcase></testsuite></testsuites>",
+        "<testsuites><testsuite><testcase/><testcase/><testcase name='c'>"
+        "<failure message='it broke&#10;here'/></testcase><testcase><skipped/></testcase>"
+        "</testsuite></testsuites>",
         encoding="utf-8",
     )
-    counts = stages.count_outcomes(tmp_path.glob("*.xml"))
+    counts, failures = stages.read_outcomes(tmp_path.glob("*.xml"))
     assert stages.describe(counts) == "2 passed, 1 failed, 1 skipped"
+    assert failures == ("c: it broke",)
+
+
+@pytest.mark.parametrize(
+    ("script", "status", "failures"),
+    [
+        ("print('fine')", 0, ()),
+        (r"print('\x1b[31mfatal: no\x1b[0m'); raise SystemExit(3)", 3, ("scenario: fatal: no",)),
+        ("raise SystemExit(4)", 4, ("scenario: ended with 4",)),
+    ],
+)
+def test_a_command_is_one_case_of_junit(
+    tmp_path: Path, script: str, status: int, failures: tuple[str, ...]
+) -> None:
+    tool = Path(stages.__file__).with_name("as_junit.py")
+    file = tmp_path / "new" / "scenario.xml"
+    command = [sys.executable, str(tool), str(file), "scenario", sys.executable, "-c", script]
+
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert done.returncode == status
+    assert stages.read_outcomes([file])[1] == failures
 
 
 def test_a_readme_tells_every_option(tmp_path: Path) -> None:

@@ -23,6 +23,9 @@ from ..undo_memory import SetMemoryLimit, SetOomScores
 
 _MIB = 1024 * 1024
 _WORST_SCORE = 1000
+# Of the ballast: if the limit is passed once more before it is lifted, the ballast is next, and no
+# process that the pod has started meanwhile.
+_BALLAST_SCORE = 500
 # The ballast beyond what is free: less than the engine leaves free, or it would be the next.
 _SPARE_MIB = 16
 _HOST_RESERVE = 1024 * _MIB
@@ -60,6 +63,7 @@ class OomKill(RestartFault):
         self._memory = MemoryCgroup.of(target.pod)
         self._helpers = Helpers(self.duration_s + HELPER_MARGIN_S)
         self._kills = 0
+        self._own_kills = 0
         self._limit = ""
         self._lifted = True
         self._log: KernelLog | None = None
@@ -121,18 +125,20 @@ class OomKill(RestartFault):
             "hold",
             f"--mebibytes={ballast}",
             cgroups=[self._memory.folder],
+            oom_score=_BALLAST_SCORE,
         )
 
     def verify_effect(self) -> bool:
         killed = self._memory.oom_kills() > self._kills
         if killed and not self._lifted:
+            self._own_kills = len(self._helpers.ended())
             self._helpers.close()
             self._memory.limit_file.write_text(f"{self._limit}\n", encoding="ascii")
             self._lifted = True
         return killed and super().verify_effect()
 
     def measured_dose(self) -> dict[str, float]:
-        kills = self._memory.oom_kills() - self._kills
+        kills = self._memory.oom_kills() - self._kills - self._own_kills
         return {"oom_kills": float(kills), **super().measured_dose()}
 
     def remarks(self) -> list[str]:

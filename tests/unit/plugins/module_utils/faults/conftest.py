@@ -244,9 +244,16 @@ def network_lab(lab: Lab, agent: Path, tmp_path: Path) -> Iterator[Lab]:
     """A lab whose pod has a network namespace too, and in it a server that echoes datagrams."""
     if not all(map(shutil.which, ("ip", "tc", "iptables-save"))):
         pytest.skip("needs iproute2 and iptables")
-    netns, device, host = f"{LAB}-replica-0", f"rct{os.getpid()}", "10.77.253.1"
-    made = Lab(agent, tmp_path, "replica-0", lab.cgroup, netns, "10.77.253.2")
+    netns, device = f"{LAB}-replica-0", f"rct{os.getpid()}"
+    # Each worker of pytest-xdist has a network of its own.
+    network = f"10.77.{253 - int(os.environ.get('PYTEST_XDIST_WORKER', 'gw0')[2:])}"
+    host = f"{network}.1"
+    made = Lab(agent, tmp_path, "replica-0", lab.cgroup, netns, f"{network}.2")
     try:
+        # A run that was killed may have left its device, and that would get our datagrams.
+        shown = subprocess.check_output(["ip", "-json", "address", "show", "to", host])
+        for left in filter(None, json.loads(shown)):
+            subprocess.run(["ip", "link", "delete", left["ifname"]], check=True)
         for command in (
             f"ip netns add {netns}",
             f"ip link add {device} type veth peer name eth0 netns {netns}",
