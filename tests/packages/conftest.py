@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A cluster for tests that need one, and the real programs that talk to it."""
+"""What tests of both packages and of the roles need: a browser, a cluster and its programs."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,6 +19,52 @@ HELMS = ("helm-3.17", "helm-4.3")
 
 # Runs a program with these arguments and returns what it prints.
 Run = Callable[..., str]
+
+
+@pytest.fixture
+def browser() -> Iterator[Any]:
+    """A headless Chromium; its tests bear the mark ``browser``.
+
+    A fresh one each time: while Playwright is there, this thread can run no other event loop.
+    """
+    sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright (.venv)")
+    from screenshot import CHROMIUM_ARGUMENTS
+
+    with sync_api.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"), args=list(CHROMIUM_ARGUMENTS)
+        )
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def open_page(browser: Any) -> Iterator[Callable[..., Any]]:
+    """Open a file; at the end, no console error and no request to the outside.
+
+    Called with the page's path, the window's width in pixels, and options of a browser context.
+    """
+    complaints: list[str] = []
+    requests: list[str] = []
+    contexts: list[Any] = []
+
+    def open_page(path: Path, width: int, *, charts: bool = True, **options: Any) -> Any:
+        size = {"width": width, "height": 900}
+        contexts.append(browser.new_context(viewport=size, offline=True, **options))
+        page = contexts[-1].new_page()
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("request", lambda request: requests.append(request.url))
+        page.goto(path.as_uri())
+        if charts:
+            page.wait_for_selector("html[data-charts=drawn]", state="attached", timeout=15_000)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert complaints == []
+    assert [url for url in requests if not url.startswith(("file:", "data:", "blob:"))] == []
 
 
 @pytest.fixture

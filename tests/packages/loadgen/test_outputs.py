@@ -139,3 +139,20 @@ def test_a_run_without_an_answer_can_be_written_too(
     figures = json.loads((result.folder / vllm.NAME).read_text())
     assert (figures["completed"], figures["mean_ttft_ms"]) == (0, 0.0)
     assert not math.isnan(figures["request_throughput"])
+
+
+@pytest.mark.slow
+@pytest.mark.browser
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_page_draws_its_charts_in_a_browser(
+    broken_run: Result, open_page: Callable[..., Any], width: int
+) -> None:
+    page = open_page(html.write(broken_run), width)
+
+    plots = page.locator(".plot").all()
+    assert plots
+    for plot in plots:
+        box = plot.locator("svg.main-svg").first.bounding_box()
+        assert box["width"] > 200
+        assert box["height"] > 100
+    assert page.evaluate("document.documentElement.scrollWidth") <= width

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -12,8 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
-from screenshot import CHROMIUM_ARGUMENTS
+from playwright.sync_api import Browser, Page, expect
 
 KEY = "Zk3vN0pQ8rT5wX2yB7cD4fG6hJ9mS1aE"
 NASTY = "<img src=x onerror=\"document.title='taken'\"> & <b>bold</b>"
@@ -65,6 +63,7 @@ def page(
     render: Callable[[str, str, dict[str, Any]], str],
     free_port: Callable[[], int],
     run_nginx: Callable[[str, int], None],
+    browser: Browser,
 ) -> Iterator[Page]:
     Service.questions.clear()
     service = ThreadingHTTPServer(("127.0.0.1", 0), Service)
@@ -81,14 +80,10 @@ def page(
     }.items():
         text = text.replace(old, new)
     run_nginx(text, port)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"), args=list(CHROMIUM_ARGUMENTS)
-        )
-        opened = browser.new_page()
-        opened.goto(f"http://127.0.0.1:{port}/")
-        yield opened
-        browser.close()
+    opened = browser.new_page()
+    opened.goto(f"http://127.0.0.1:{port}/")
+    yield opened
+    opened.close()
     service.shutdown()
     service.server_close()
 
