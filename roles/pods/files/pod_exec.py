@@ -4,7 +4,8 @@
 """Become the program of a pod: its cgroups, its network namespace, no capabilities.
 
 The process moves itself and then executes the program in its place, so that its supervisor sees
-the program's own process id. Unlike ``ip netns exec`` it keeps the mount namespace, and so /sys.
+the program's own process id. Unlike ``ip netns exec`` it keeps /sys. Shared memory is the pod's
+own, as in a container: what a killed engine leaves in it goes with its last process.
 A pod runs one program: what an earlier one left behind (Ray leaves its engines) is ended first, as
 it is when a container restarts. Without isolation the process stays as the program's parent: its
 environment marks the pod, and a program that sets its own title (nginx) wipes that from its own.
@@ -24,7 +25,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+CLONE_NEWNS = 0x00020000
 CLONE_NEWNET = 0x40000000
+MS_REC_SLAVE = 0x4000 | 1 << 19
 PR_CAPBSET_DROP = 24
 PR_SET_NO_NEW_PRIVS = 38
 
@@ -83,6 +86,10 @@ def enter(pod: dict[str, Any]) -> None:
     if pod["netns"]:
         with Path("/run/netns", pod["netns"]).open("rb") as handle:
             call("setns", handle.fileno(), CLONE_NEWNET)
+        call("unshare", CLONE_NEWNS)
+        # Slave: what the host unmounts, such as a deleted network namespace, is let go here too.
+        call("mount", None, b"/", None, MS_REC_SLAVE, None)
+        call("mount", b"tmpfs", b"/dev/shm", b"tmpfs", 0, None)
         last = int(Path("/proc/sys/kernel/cap_last_cap").read_text(encoding="ascii"))
         # The kernel gives root no capability at execve that is not in this set.
         for capability in range(last + 1):
@@ -101,7 +108,7 @@ def stand_by(command: list[str], environment: dict[str, str]) -> int:
     return status if status >= 0 else 128 - status
 
 
-def call(function: str, *arguments: int) -> None:
+def call(function: str, *arguments: int | bytes | None) -> None:
     """Call a function of the C library; raise OSError where it fails."""
     libc = ctypes.CDLL(None, use_errno=True)
     if getattr(libc, function)(*arguments) != 0:

@@ -144,6 +144,19 @@ def test_what_runs_in_a_pod_is_apart_marked_and_without_capabilities(lab: Lab) -
 
 
 @pytest.mark.root
+def test_the_shared_memory_of_a_pod_goes_with_its_program(lab: Lab) -> None:
+    left = Path("/dev/shm", lab.name)  # noqa: S108 - no file is made there, if all is well
+    script = f"test -e {left}; echo $?; touch {left}; test -e {left}; echo $?; sleep 60; exit"
+    for _turn in range(2):
+        program = lab.start(NAMES[0], "sh", "-c", script)
+        assert program.stdout is not None
+        assert [program.stdout.readline() for _line in range(2)] == ["1\n", "0\n"]
+        program.kill()  # it can clean nothing up
+
+    assert not left.exists()
+
+
+@pytest.mark.root
 def test_pods_reach_each_other_and_the_host_reaches_them(lab: Lab) -> None:
     serve = (
         "import socket, sys\n"
