@@ -2,7 +2,7 @@
 """What loadgen's client saw beside what the engine and the gateway say of the same requests.
 
     benchmarks/loadgen_engine.py --case results/demo/cpu-starvation/run-01
-    benchmarks/loadgen_engine.py --direct .venvs/models/tiny
+    benchmarks/loadgen_engine.py --direct .venvs/models/tiny --into docs/loadgen.md
 
 A case of the lab has the gateway's time to the first byte of each answer, and the engine's own sums
 of the time per output token. With ``--direct`` a vLLM server of its own is started on loopback and
@@ -31,6 +31,7 @@ from pathlib import Path
 
 import pandas as pd
 from _mock import ROOT, machine
+from _tables import insert
 
 from loadgen import Profile, run
 from rca_engine.case import Case
@@ -52,6 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--direct", type=Path, metavar="MODEL", help="serve this model, load it")
     parser.add_argument("--rate", type=float, default=2.0, help="of --direct, 1/s (default: 2)")
     parser.add_argument("--seconds", type=float, default=60, help="of --direct (default: 60)")
+    parser.add_argument("--into", type=Path, metavar="FILE.md", help="put the table there too")
     options = parser.parse_args(arguments)
     if not options.case and options.direct is None:
         parser.error("nothing to compare: give --case or --direct")
@@ -64,7 +66,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         lines += of_case(case)
     if options.direct is not None:
         lines += direct(options.direct, options.rate, options.seconds)
-    sys.stdout.write("\n".join(lines) + "\n")
+    text = "\n".join(lines) + "\n"
+    sys.stdout.write(text)
+    if options.into:
+        insert(options.into, "engine", text)
     return 0
 
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """How late loadgen sends, beside a bare aiohttp client, and what a 10 s stall does to its schedule.
 
-    benchmarks/loadgen_lag.py --out lag.md
+    benchmarks/loadgen_lag.py --into docs/loadgen.md
 
 Both clients send the same constant rate to the mock server (50 ms to the first token, 10 ms between
 tokens), one after the other, again and again; the table has the median of the runs. The bare client
@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from _mock import OURS, Mock, Truth, machine, mock, timed
+from _tables import insert
 
 BARE = Path(__file__).with_name("_bare_client.py")
 TOKENS, RATES = 32, (50, 200)
@@ -46,12 +47,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--runs", type=int, default=5, help="of each client (default: 5)")
     parser.add_argument("--seconds", type=int, default=15, help="of each run (default: 15)")
-    parser.add_argument("--out", type=Path, help="write the tables here too (Markdown)")
+    parser.add_argument("--into", type=Path, metavar="FILE.md", help="put the tables there too")
     options = parser.parse_args(arguments)
     text = "\n".join([f"{machine()}.\n", rates(options.runs, options.seconds), stall()])
     sys.stdout.write(text)
-    if options.out:
-        options.out.write_text(text, encoding="utf-8")
+    if options.into:
+        insert(options.into, "lag", text)
     return 0
 
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """loadgen and other load generators on one mock server: what each says, and what was true.
 
-    benchmarks/loadgen_peers.py --out peers.md
+    benchmarks/loadgen_peers.py --into docs/loadgen.md
 
 Scenarios: a healthy server; one that stalls for 10 s; one that ends 20 of 120 streams without their
 last frame; one that sends a broken chunk in 20 of 120. The mock's own log and metrics are the
@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from _mock import OURS, ROOT, Cost, Mock, Truth, machine, mock, timed
+from _tables import insert
 
 SERVE = ROOT / ".venvs" / "serve" / "bin" / "python"
 AIPERF = ROOT / ".venvs" / "aiperf"
@@ -84,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--tools", default=",".join(TOOLS), help="with commas (default: all)")
     parser.add_argument("--scenarios", default=",".join(s.name for s in SCENARIOS), metavar="LIST")
-    parser.add_argument("--out", type=Path, help="write the table here too (Markdown)")
+    parser.add_argument("--into", type=Path, metavar="FILE.md", help="put the tables there too")
     options = parser.parse_args(arguments)
     head = (
         "| server | tool | arrivals | gap CV | failed: told / true | TTFT mean, ms: told / true "
@@ -100,8 +101,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             lines.append(line(name, scenario, notes))
     text = "\n".join([*lines, "", *notes]) + "\n"
     sys.stdout.write(text)
-    if options.out:
-        options.out.write_text(text, encoding="utf-8")
+    if options.into:
+        insert(options.into, "peers", text)
     return 0
 
 

@@ -4,8 +4,8 @@
     benchmarks/rca_figures.py DATA --work .cache/figures --into docs/evaluation.md
 
 ``DATA`` holds ``rcd_sockshop``, ``petshop_low`` and ``nezha_tt``. Results are kept in ``--work``
-and an interrupted run goes on where it was. ``--into`` puts the tables between the markers of a
-Markdown file; without it they are printed.
+and an interrupted run goes on where it was. ``--into`` puts each table between its markers in a
+Markdown file, and leaves those that were not asked for; without it they are printed.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from _published import SOCK_SHOP
+from _tables import DASH, header, insert, line
 
 from rca_engine import methods
 from rca_engine.case import Case
@@ -34,14 +35,12 @@ from rca_engine.formats._build import in_memory, topology_of, truth_of
 from rca_engine.formats._wide import long_table
 from rca_engine.model import NS, Metric
 
-BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
 LATE_S = (0.0, 30.0, 60.0, 120.0)
 UNTOLD = "baro,nsigma"
 """Methods that also run on Sock Shop without being told a time."""
 SERVICES, KINDS, STEPS, FAULT_AT = 40, ("cpu", "mem", "latency", "load", "error"), 600, 400
 SHOP_FAULTS = ("cpu", "mem")
 START_NS = 1_767_225_600 * NS
-DASH = "\N{EN DASH}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -70,12 +69,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "nezha": nezha,
         "speed": speed,
     }
-    lines = [line for key in options.only.split(",") for line in tables[key](options, names)]
-    text = "\n".join(lines)
-    if options.into:
-        insert(options.into, text)
-    else:
-        sys.stdout.write(f"{text}\n")
+    for key in options.only.split(","):
+        text = "\n".join(tables[key](options, names))
+        if options.into:
+            insert(options.into, key, text)
+        else:
+            sys.stdout.write(f"{text}\n")
     return 0
 
 
@@ -320,17 +319,6 @@ def references(row: pd.Series | None, at: int, keys: Sequence[str], width: int) 
         yield line(f"*{title}*", *[""] * (at - 1), *figures, *[""] * (width - at - len(keys)))
 
 
-def header(names: Sequence[str]) -> Iterable[str]:
-    """Yield a table's head."""
-    yield line(*names)
-    yield "|" + "---|" * len(names)
-
-
-def line(*cells: str) -> str:
-    """Return a line of a table."""
-    return f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |"
-
-
 def share(row: pd.Series | None, key: str) -> str:
     """Return a figure from 0 to 1."""
     return DASH if row is None or pd.isna(row[key]) else f"{row[key]:.2f}"
@@ -351,21 +339,6 @@ def figure(row: pd.Series | None, key: str) -> str:
 def count(row: pd.Series | None, key: str) -> str:
     """Return a number; none for zero."""
     return "" if row is None or not row[key] else str(int(row[key]))
-
-
-def insert(path: Path, text: str) -> None:
-    """Put text between the markers of a file.
-
-    Raises
-    ------
-    SystemExit
-        If it has no markers.
-    """
-    whole = path.read_text(encoding="utf-8")
-    if BEGIN not in whole or END not in whole:
-        raise SystemExit(f"{path}: no place marked for figures ({BEGIN} and {END})")
-    before, after = whole.split(BEGIN)[0], whole.split(END)[1]
-    path.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """RCAEval 1.8.1 and this engine on the same Sock Shop cases: accuracy, and the ratio of seconds.
 
-    benchmarks/rcaeval_peer.py DATA/rcd_sockshop --out peer.md
+    benchmarks/rcaeval_peer.py DATA/rcd_sockshop --into docs/evaluation.md
 
 RCAEval runs in its own environment (``.venvs/rcaeval``, made if absent: Python 3.12 or 3.10 and the
 packages below), this engine in its own, each method in a process of its own, one thread, one after
@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from _tables import insert
 
 from rca_engine import formats, methods
 from rca_engine.case import Case
@@ -75,15 +76,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--limit", type=float, default=300.0, metavar="S", help="wall seconds a method and side"
     )
     parser.add_argument("--clock", choices=("cpu", "wall"), default="cpu")
-    parser.add_argument("--out", type=Path, help="write the tables here too (Markdown)")
+    parser.add_argument("--into", type=Path, metavar="FILE.md", help="put the tables there too")
     parser.add_argument("--own", metavar="METHOD", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     if options.own:
         return answer_own(options.own, options.data, options.every)
     text = compare(options)
     sys.stdout.write(text)
-    if options.out:
-        options.out.write_text(text, encoding="utf-8")
+    if options.into:
+        insert(options.into, "peer", text)
     return 0
 
 

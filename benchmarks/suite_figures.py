@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from rca_figures import DASH, header, insert, line
+from _tables import DASH, header, insert, line
 
 from rca_engine.model import NS
 from rca_engine.report.experiment import Answer, Experiment, Measured, read_experiment
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     text = "\n".join(figures(options.suite_dir))
     if options.into:
-        insert(options.into, text)
+        insert(options.into, "suite", text)
     else:
         sys.stdout.write(f"{text}\n")
     return 0
