@@ -149,7 +149,7 @@ class Sandbox:
         self.events_path = self.folder / "events.jsonl"
         self.clock_file = self.folder / "clock"
         self.netns = f"{self.lab}-replica-0"
-        self.address = f"10.78.{self.number}.2"
+        self.address = f"10.201.{self.number}.2"
         # Each sandbox needs a port of its own for what is outside the pods.
         self.exporter_port = _EXPORTER_PORT + 2 * self.number
         self._device = f"rct{os.getpid() % 100000}x{self.number}"

@@ -46,7 +46,7 @@ class Lab:
             "state": state,
             "isolation": self.isolation,
             "bridge": f"{self.name}0",
-            "address": f"10.79.{NET}.1",
+            "address": f"10.202.{NET}.1",
             "pods": [
                 {"name": name, "component": f"replica/{name}", "address": self.address(name)}
                 for name in NAMES
@@ -59,7 +59,7 @@ class Lab:
 
     @staticmethod
     def address(pod: str) -> str:
-        return f"10.79.{NET}.{20 + NAMES.index(pod)}"
+        return f"10.202.{NET}.{20 + NAMES.index(pod)}"
 
     def start(self, pod: str, *command: str) -> subprocess.Popen[str]:
         """Start a program in a pod; with isolation it is that program when this returns."""

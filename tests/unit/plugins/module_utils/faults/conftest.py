@@ -246,7 +246,7 @@ def network_lab(lab: Lab, agent: Path, tmp_path: Path) -> Iterator[Lab]:
         pytest.skip("needs iproute2 and iptables")
     netns, device = f"{LAB}-replica-0", f"rct{os.getpid()}"
     # Each worker of pytest-xdist has a network of its own.
-    network = f"10.77.{253 - int(os.environ.get('PYTEST_XDIST_WORKER', 'gw0')[2:])}"
+    network = f"10.203.{int(os.environ.get('PYTEST_XDIST_WORKER', 'gw0')[2:])}"
     host = f"{network}.1"
     made = Lab(agent, tmp_path, "replica-0", lab.cgroup, netns, f"{network}.2")
     try:
