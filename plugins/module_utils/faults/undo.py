@@ -25,6 +25,7 @@ from .network import Netns
 from .pods import marked_processes
 from .processes import Process
 from .undo_action import UndoAction
+from .undo_gpu import SetPowerLimit, UnlockClock
 from .undo_memory import SetMemoryLimit, SetOomScores
 from .undo_restarts import AwaitProcesses, AwaitService, StartProgram
 
@@ -249,6 +250,8 @@ _ACTIONS: dict[str, type[UndoAction]] = {
         LiftIoLimit,
         RemoveCgroup,
         WriteFile,
+        SetPowerLimit,
+        UnlockClock,
         StartProgram,
         AwaitProcesses,
         AwaitService,
