@@ -4,7 +4,8 @@
 """The machine's NVIDIA GPUs, as ``nvidia-smi`` tells of them and changes them.
 
 What is asked for has been there since driver 470. A GPU is named by its UUID: its index may be
-another one after a restart. What ``nvidia-smi`` can't tell (``[N/A]``, ``[Not Supported]``) is None.
+another one after a restart. What ``nvidia-smi`` can't tell (``[N/A]``, ``[Unknown Error]``) is
+None.
 """
 
 from __future__ import annotations

@@ -121,7 +121,8 @@ class Cuda:
         self._device = self._find(uuid)
         # A context of its own, in which waiting for the GPU uses no CPU time.
         context = ctypes.c_void_p()
-        self.call("cuCtxCreate_v2", ctypes.byref(context), ctypes.c_uint(_WAIT_ASLEEP), self._device)
+        flags = ctypes.c_uint(_WAIT_ASLEEP)
+        self.call("cuCtxCreate_v2", ctypes.byref(context), flags, self._device)
 
     def call(self, name: str, *arguments: object) -> None:
         """Call a function that must succeed."""

@@ -136,6 +136,6 @@ class Helpers:
 
 
 def _library_path() -> dict[str, str]:
-    """Return where libraries are looked for first: libcuda is not in the usual places everywhere."""
+    """Return where libraries are looked for first: libcuda may be in no usual place."""
     path = os.environ.get(_LIBRARY_PATH)
     return {} if path is None else {_LIBRARY_PATH: path}

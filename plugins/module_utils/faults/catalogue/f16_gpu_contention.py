@@ -33,9 +33,9 @@ class GpuContention(GpuFault):
         "of its memory is in use; inter-token latency and time to first token rise."
     )
     requirements = (
-        "A GPU of NVIDIA's that `chaos_agent_gpu` gives to faults, on which pods of the lab compute "
-        "and nobody else, and a GiB of its memory. Tested against a stand-in of the driver, and not "
-        "on a GPU."
+        "A GPU of NVIDIA's that `chaos_agent_gpu` gives to faults, on which pods of the lab "
+        "compute and nobody else, and a GiB of its memory. Tested against a stand-in of the "
+        "driver, and not on a GPU."
     )
     mechanisms: ClassVar[Mapping[str, str | None]] = {"cuda_spin": ANY_ISOLATION}
     parameters = (

@@ -41,9 +41,9 @@ class GpuClockLock(GpuFault):
         "rises, and time to first token with it."
     )
     requirements = (
-        "Root, and a GPU of NVIDIA's that `chaos_agent_gpu` gives to faults, in persistence mode, on "
-        "which pods of the lab compute and nobody else; load on it, and no lock of the clock yet. "
-        "Tested against a stand-in of `nvidia-smi`, and not on a GPU."
+        "Root, and a GPU of NVIDIA's that `chaos_agent_gpu` gives to faults, in persistence mode, "
+        "on which pods of the lab compute and nobody else; load on it, and no lock of the clock "
+        "yet. Tested against a stand-in of `nvidia-smi`, and not on a GPU."
     )
     mechanisms: ClassVar[Mapping[str, str | None]] = {"nvidia_smi_lgc": ANY_ISOLATION}
     parameters = (

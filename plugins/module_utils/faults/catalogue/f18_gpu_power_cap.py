@@ -35,8 +35,8 @@ class GpuPowerCap(GpuFault):
         "time and time to first token rise; inter-token latency hardly moves."
     )
     requirements = (
-        "Root, and a GPU of NVIDIA's that `chaos_agent_gpu` gives to faults, in persistence mode, on "
-        "which pods of the lab compute and nobody else; load with so much prefill that the GPU "
+        "Root, and a GPU of NVIDIA's that `chaos_agent_gpu` gives to faults, in persistence mode, "
+        "on which pods of the lab compute and nobody else; load with so much prefill that the GPU "
         "draws more than the cap. Tested against a stand-in of `nvidia-smi`, and not on a GPU."
     )
     mechanisms: ClassVar[Mapping[str, str | None]] = {"nvidia_smi_pl": ANY_ISOLATION}

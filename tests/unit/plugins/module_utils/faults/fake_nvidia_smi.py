@@ -24,8 +24,12 @@ IDLE_MHZ, IDLE_W = 345, 70.0
 NO_DEVICE, INVALID, NO_PERMISSION = 6, 2, 4
 
 
-class Failure(Exception):
+class FakeError(Exception):
     """A text and an exit code."""
+
+
+def say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
 
 
 def alive(pid: int) -> bool:
@@ -96,40 +100,40 @@ def query_gpus(folder: Path, state: dict, gpus: list[dict], asked: str) -> None:
         known = fields(folder, state, gpu)
         for field in asked.split(","):
             if field not in known:
-                raise Failure(f'Field "{field}" is not a valid field to query.', INVALID)
-        print(show([known[field] for field in asked.split(",")]))
+                raise FakeError(f'Field "{field}" is not a valid field to query.', INVALID)
+        say(show([known[field] for field in asked.split(",")]))
 
 
 def change(state: dict, gpu: dict, options: argparse.Namespace) -> None:
     bus = f"GPU 00000000:{gpu['index'] + 1:02X}:00.0"
     if not state["permitted"]:
         what = "power limit" if options.power_limit else "clocks"
-        raise Failure(
+        raise FakeError(
             f"The current user does not have permission to change {what} for {bus}.\n"
             f"Terminating early due to previous errors.",
             NO_PERMISSION,
         )
     if not gpu["settable"]:
-        print(f"Setting it is not supported for {bus}.\nTreating as warning and moving on.")
+        say(f"Setting it is not supported for {bus}.\nTreating as warning and moving on.")
     elif options.power_limit is not None:
         watts = float(options.power_limit)
         if not gpu["least_limit"] <= watts <= gpu["most_limit"]:
-            raise Failure(
+            raise FakeError(
                 f"Provided power limit {watts:.2f} W is not a valid power limit which should be "
                 f"between {gpu['least_limit']:.2f} W and {gpu['most_limit']:.2f} W for {bus}\n"
                 f"Terminating early due to previous errors.",
                 INVALID,
             )
         was, gpu["power_limit"] = gpu["power_limit"], watts
-        print(f"Power limit for {bus} was set to {watts:.2f} W from {was:.2f} W.")
+        say(f"Power limit for {bus} was set to {watts:.2f} W from {was:.2f} W.")
     elif options.lock is not None:
         least, most = map(int, options.lock.split(","))
         # The hardware's clocks come in steps of 15 MHz.
         gpu["lock_mhz"] = most // 15 * 15
-        print(f'GPU clocks set to "(gpuClkMin {least}, gpuClkMax {most})" for {bus}')
+        say(f'GPU clocks set to "(gpuClkMin {least}, gpuClkMax {most})" for {bus}')
     else:
         gpu["lock_mhz"] = None
-    print("All done.")
+    say("All done.")
 
 
 def main() -> None:
@@ -153,12 +157,12 @@ def main() -> None:
             time.sleep(60)
         gpus = [gpu for gpu in state["gpus"] if options.uuid in (None, gpu["uuid"])]
         if not gpus:
-            raise Failure("No devices were found", NO_DEVICE)
+            raise FakeError("No devices were found", NO_DEVICE)
         if options.query_gpu is not None:
             query_gpus(folder, state, gpus, options.query_gpu)
         elif options.query_compute_apps is not None:
             for pid, mib in processes(folder, state, gpus[0]["uuid"]):
-                print(show([pid, mib]))
+                say(show([pid, mib]))
         else:
             change(state, gpus[0], options)
             new = folder / f"state.{os.getpid()}"
@@ -169,7 +173,7 @@ def main() -> None:
 if __name__ == "__main__":
     try:
         main()
-    except Failure as failure:
+    except FakeError as failure:
         text, code = failure.args
-        print(text)  # on the standard output, as the real one does
+        say(text)  # on the standard output, as the real one does
         raise SystemExit(code) from None

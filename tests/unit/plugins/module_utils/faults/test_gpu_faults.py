@@ -309,7 +309,7 @@ REFUSALS = [
     ("F18", {"persistence": "Disabled"}, {}, "is not in persistence mode"),
     ("F17", {"lock_mhz": 900}, {}, "it is locked or set already"),
     ("F17", {"busy_percent": 0}, {}, "was idle for 5 s, and only under load can be seen"),
-    ("F17", {"load_mhz": 600, "reasons": 0x4}, {}, "600 MHz under load already, by the power limit"),
+    ("F17", {"load_mhz": 600, "reasons": 0x4}, {}, "600 MHz under load already, by the power"),
     ("F18", {}, {"limit_ratio": 0.1}, "takes no limit under 200 W: ask for a limit_ratio of 0.29"),
     ("F18", {"power_limit": 150.0}, {}, "is 150 W, and from 200 to 700 W can be set"),
     ("F18", {"module_limit": 300.0}, {}, "is held to 300 W already"),
