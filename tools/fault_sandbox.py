@@ -38,9 +38,8 @@ FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
 _PORT, _EXPORTER_PORT = 8000, 19000
 _START_S = 30.0
 
-# Joins its cgroups and its network namespace, holds some memory, serves /health, echoes datagrams
-# and is busy for a tenth of the time: what a fault needs to be felt.
-_ENGINE = """
+# Joins its cgroups and its network namespace; then comes what the sandbox's user wants of it.
+_JOIN = """
 import ctypes, http.server, os, socket, sys, threading, time
 address, netns, *cgroups = sys.argv[1].split(",")
 for folder in cgroups:
@@ -49,6 +48,10 @@ for folder in cgroups:
 if netns:
     with open("/run/netns/" + netns) as handle:
         assert ctypes.CDLL(None).setns(handle.fileno(), 0x40000000) == 0
+"""
+# Holds some memory, serves /health, echoes datagrams and is busy for a tenth of the time: what a
+# fault needs to be felt.
+_ENGINE = """
 held = bytearray(b"x" * (24 << 20))
 
 def echo():
@@ -135,11 +138,14 @@ class Sandbox:
         From 0 to 249; tells it from others of this process.
     facts
         What else ``lab.json`` says.
+    start
+        What its servers do when they start, in Python.
     """
 
     agent: Path
     number: int = 0
     facts: Mapping[str, object] = field(default_factory=dict)
+    start: str = ""
 
     def __post_init__(self) -> None:
         self.lab = f"rct{os.getpid()}x{self.number}"
@@ -228,7 +234,7 @@ class Sandbox:
 
     def _start_supervisor(self) -> None:
         engine, client = self.folder / "engine.py", self.folder / "client.py"
-        engine.write_text(_ENGINE, encoding="utf-8")
+        engine.write_text(_JOIN + self.start + _ENGINE, encoding="utf-8")
         client.write_text(_CLIENT, encoding="utf-8")
 
         def server(where: str, port: int, title: str) -> str:

@@ -228,14 +228,16 @@ def _resolve(
     times = replace(defaults.times, **scenario.times)
     parameters = dict(scenario.parameters)
     fault = None if scenario.fault is None else _find(scenario.fault, where, catalogue)
+    target = scenario.target
     if fault is not None:
+        target = target or _only_target(fault, lab)
         if _DURATION in {parameter.name for parameter in fault.parameters}:
             parameters = {_DURATION: times.fault_s, **parameters}
-        _check(fault, scenario.target, parameters, lab, where)
-        if fault.needs_confirmation and scenario.confirm != scenario.target:
+        _check(fault, target, parameters, lab, where)
+        if fault.needs_confirmation and scenario.confirm != target:
             raise ExperimentError(
                 f"{where}: {fault.id} {fault.name} acts on more than one pod: name its target "
-                f"once more (confirm: {scenario.target})"
+                f"once more (confirm: {target})"
             )
         held_s = parameters.get(_DURATION, times.fault_s)
         times = replace(times, fault_s=round(held_s))
@@ -248,7 +250,7 @@ def _resolve(
         seed=0,
         fault=scenario.fault,
         sham=fault is not None and fault.sham,
-        target=scenario.target,
+        target=target,
         confirm=scenario.confirm,
         parameters=parameters,
         load=with_defaults(scenario.load, defaults.load),
@@ -266,11 +268,22 @@ def _find(fault_id: str, where: str, catalogue: Mapping[str, type[Fault]]) -> ty
     return fault
 
 
+def _fitting(fault: type[Fault], lab: Lab) -> list[str]:
+    """Return the components of a lab that a fault can be done to."""
+    return [each for each in lab.components if each.partition("/")[0] in fault.kinds]
+
+
+def _only_target(fault: type[Fault], lab: Lab) -> str | None:
+    """Return what a fault must be done to where the lab leaves no choice."""
+    fitting = _fitting(fault, lab)
+    return fitting[0] if len(fitting) == 1 else None
+
+
 def _check(
     fault: type[Fault], target: str | None, parameters: Mapping[str, Any], lab: Lab, where: str
 ) -> None:
     """Refuse what the catalogue or the lab refuses; what only the target knows is its agent's."""
-    fitting = [each for each in lab.components if each.partition("/")[0] in fault.kinds]
+    fitting = _fitting(fault, lab)
     if target not in fitting:
         asked = "no target" if target is None else f"target {target}"
         raise ExperimentError(

@@ -20,6 +20,7 @@ from .undo import HELPER_MARK, EndHelpers
 # A helper outlives the dose by so much at most, should nobody end it.
 HELPER_MARGIN_S = 10.0
 _START_S = 10.0
+_LIBRARY_PATH = "LD_LIBRARY_PATH"
 _END_S = 5.0
 
 
@@ -42,6 +43,11 @@ class Helpers:
         self._started: list[subprocess.Popen[bytes]] = []
         self._outputs: dict[int, int] = {}
         self._unread: dict[int, bytes] = {}
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What marks a program as a helper, and so as one that the undo ends."""
+        return {HELPER_MARK: self.mark}
 
     def undo(self) -> EndHelpers:
         """Return what ends them all."""
@@ -68,7 +74,7 @@ class Helpers:
             stdin=subprocess.DEVNULL,
             stdout=its_end,
             stderr=subprocess.STDOUT,
-            env={HELPER_MARK: self.mark},
+            env={**self.environment, **_library_path()},
             cwd="/",
         )
         os.close(its_end)
@@ -94,6 +100,22 @@ class Helpers:
         line, _end, self._unread[process.pid] = said.partition(b"\n")
         return line.decode(errors="replace").strip()
 
+    def expect(self, process: subprocess.Popen[bytes], word: str) -> bool:
+        """Say whether a helper has said by now what it says when it is at its work.
+
+        Raises
+        ------
+        OSError
+            If it has said something else, or has ended.
+        """
+        has_ended = process.poll() is not None
+        said = self.answer(process, 0)
+        if said == word:
+            return True
+        if said or has_ended:
+            raise OSError(f"a helper does not do its work: {said or 'it has ended'}")
+        return False
+
     def ended(self) -> list[int]:
         """Return the numbers of those that have ended."""
         return [process.pid for process in self._started if process.poll() is not None]
@@ -111,3 +133,9 @@ class Helpers:
             process.wait(_END_S)
         while self._outputs:
             os.close(self._outputs.popitem()[1])
+
+
+def _library_path() -> dict[str, str]:
+    """Return where libraries are looked for first: libcuda may be in no usual place."""
+    path = os.environ.get(_LIBRARY_PATH)
+    return {} if path is None else {_LIBRARY_PATH: path}

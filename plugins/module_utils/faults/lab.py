@@ -19,6 +19,7 @@ from typing import Any
 
 from . import pods
 from .errors import RefusedError
+from .gpus import Gpu
 from .pods import Pod
 from .service import Service
 from .supervisor import Supervisor
@@ -30,14 +31,16 @@ _MISSING = "run the role chaos_agent, which writes lab.json beside pods.json"
 
 @dataclass(frozen=True)
 class Part:
-    """A target that is no pod: the machine itself, or a part of the telemetry.
+    """A target that is no pod: the machine itself, a GPU of it, or a part of the telemetry.
 
     Attributes
     ----------
     program
-        What the supervisor calls it; None for the machine.
+        What the supervisor calls it; None for the machine and its GPUs.
     address, port
-        Where it is scraped; None for the machine.
+        Where it is scraped; None for the machine and its GPUs.
+    uuid
+        The GPU's; None for what is none.
     """
 
     component: str
@@ -45,6 +48,7 @@ class Part:
     program: str | None = None
     address: str | None = None
     port: int | None = None
+    uuid: str | None = None
 
 
 @dataclass(frozen=True)
@@ -126,7 +130,21 @@ class Lab:
             If it is none of this lab, or can be no target; see :func:`pods.find_pod`.
         """
         found = [part for part in self.parts if part.component == component]
-        return found[0] if len(found) == 1 else pods.find_pod(list(self.pods), component)
+        if len(found) == 1:
+            return found[0]
+        if component.startswith("gpu/"):
+            raise RefusedError(self._no_gpu(component, len(found)))
+        return pods.find_pod(list(self.pods), component)
+
+    def _no_gpu(self, component: str, count: int) -> str:
+        known = [part.component for part in self.parts if part.uuid is not None]
+        if not known:
+            return f"no GPU of this host is for faults: set chaos_agent_gpu, and {_MISSING}"
+        what = "no GPU" if count == 0 else f"{count} GPUs"
+        return (
+            f"target {component!r} is {what} of this lab, whose GPUs are {', '.join(known)}; where "
+            f"the host has others now, {_MISSING}"
+        )
 
 
 def load_lab(pods_path: Path) -> Lab:
@@ -172,6 +190,10 @@ def _parts(facts: dict[str, Any], isolation: str) -> tuple[Part, ...]:
     parts += [
         Part(each["component"], isolation, each["program"], each["address"], each["port"])
         for each in facts["telemetry"]
+    ]
+    parts += [
+        Part(each["component"], isolation, uuid=Gpu(each["uuid"]).uuid)
+        for each in facts.get("gpus", [])
     ]
     for part in parts:
         if not _COMPONENT.fullmatch(part.component):

@@ -16,6 +16,7 @@ from . import processes
 from .contract import Fault, Target
 from .engine_stop import ENGINE, engine_processes
 from .errors import RefusedError
+from .pods import Pod
 from .processes import Process
 from .supervisor import Program
 from .undo import Undo
@@ -55,45 +56,50 @@ class RestartFault(Fault):
         self._gone_s: float | None = None
         self._back_s: float | None = None
 
+    @property
+    def _pod(self) -> Pod:
+        """The pod in which something ends."""
+        return self.target.pod
+
     @abstractmethod
     def _find_victims(self) -> list[Process]:
         """Return the processes that the fault ends."""
 
     def _pattern(self) -> str:
         """Return what the titles of the pod's important processes hold."""
-        return ENGINE if self.target.component.startswith("replica/") else ""
+        return ENGINE if self._pod.component.startswith("replica/") else ""
 
     def _addresses(self) -> tuple[str, ...]:
         """Return where the service must have a replica in the end."""
-        if not self.target.component.startswith("replica/"):
+        if not self._pod.component.startswith("replica/"):
             return self.target.lab.replica_addresses()
-        address = self.target.pod.address
+        address = self._pod.address
         return () if address is None else (address,)
 
     def preflight(self) -> None:
         self.target.lab.need_service().check_whole(self._addresses())
         if not self._find_victims():
             raise RefusedError(
-                f"nothing that {self.id} could end runs in pod {self.target.pod.name}: is the "
+                f"nothing that {self.id} could end runs in pod {self._pod.name}: is the "
                 f"service up?"
             )
         if self._find_program() is None:
             raise RefusedError(
-                f"the supervisor runs no program in pod {self.target.pod.name}: nobody would start "
+                f"the supervisor runs no program in pod {self._pod.name}: nobody would start "
                 f"it again"
             )
 
     def _find_program(self) -> Program | None:
         supervisor = self.target.lab.need_supervisor()
         try:
-            return supervisor.program_of(each.pid for each in self.target.pod.processes())
+            return supervisor.program_of(each.pid for each in self._pod.processes())
         except OSError as error:
             raise RefusedError(f"the lab's supervisor does not answer: {error}") from error
 
     def capture(self) -> tuple[UndoAction, ...]:
         self._victims = self._find_victims()
         self._titles = {each: processes.title(each) for each in self._victims}
-        pod, lab = self.target.pod, self.target.lab
+        pod, lab = self._pod, self.target.lab
         pattern = re.compile(self._pattern())
         program = self._find_program()
         if program is None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import signal
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,12 +25,14 @@ from .network import Netns
 from .pods import marked_processes
 from .processes import Process
 from .undo_action import UndoAction
+from .undo_gpu import SetPowerLimit, UnlockClock
 from .undo_memory import SetMemoryLimit, SetOomScores
 from .undo_restarts import AwaitProcesses, AwaitService, StartProgram
 
 FORMAT = 1
 # In the environment of every helper of a fault.
 HELPER_MARK = "RCALAB_CHAOS"
+_END_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -153,8 +156,13 @@ class EndHelpers(UndoAction):
         return processes.with_environment({HELPER_MARK: self.mark})
 
     def restore(self) -> None:
-        for process in self._found():
+        """End them, and wait for it: none may undo what the next action of the undo does."""
+        found = self._found()
+        for process in found:
             processes.send(process, signal.SIGKILL)
+        end = time.monotonic() + _END_S
+        while any(processes.is_alive(process) for process in found) and time.monotonic() < end:
+            time.sleep(0.01)
 
     def remainder(self) -> str | None:
         left = [process.pid for process in self._found()]
@@ -242,6 +250,8 @@ _ACTIONS: dict[str, type[UndoAction]] = {
         LiftIoLimit,
         RemoveCgroup,
         WriteFile,
+        SetPowerLimit,
+        UnlockClock,
         StartProgram,
         AwaitProcesses,
         AwaitService,

@@ -62,6 +62,7 @@ def target_of(
     )
     parts = {
         "node": Part("node/host", isolation),
+        "gpu": Part("gpu/host.0", isolation, uuid=f"GPU-{'a' * 8}-aaaa-aaaa-aaaa-{'a' * 12}"),
         "telemetry": Part("telemetry/pod-exporter", isolation, "pod-exporter", "127.0.0.1", 9101),
     }
     around = Around("rcalab-test", isolation, (pod,), tuple(parts.values()), "node/host")
