@@ -23,6 +23,12 @@ _START_S = 10.0
 _END_S = 5.0
 
 
+def own_mark() -> str:
+    """Return the mark of what this process starts: its undo, an `EndHelpers`, goes by it."""
+    runner = processes.current()
+    return f"{runner.pid}.{runner.start}"
+
+
 class Helpers:
     """The helpers of one fault.
 
@@ -36,8 +42,7 @@ class Helpers:
     """
 
     def __init__(self, seconds: float) -> None:
-        runner = processes.current()
-        self.mark = f"{runner.pid}.{runner.start}"
+        self.mark = own_mark()
         self._seconds = seconds
         self._started: list[subprocess.Popen[bytes]] = []
         self._outputs: dict[int, int] = {}
