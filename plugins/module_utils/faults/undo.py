@@ -26,6 +26,7 @@ from .processes import Process
 from .undo_action import UndoAction
 from .undo_memory import SetMemoryLimit, SetOomScores
 from .undo_restarts import AwaitProcesses, AwaitService, StartProgram
+from .undo_serve import RestoreServeConfig
 
 FORMAT = 1
 # In the environment of every helper of a fault.
@@ -243,6 +244,7 @@ _ACTIONS: dict[str, type[UndoAction]] = {
         RemoveCgroup,
         WriteFile,
         StartProgram,
+        RestoreServeConfig,
         AwaitProcesses,
         AwaitService,
     )
