@@ -22,7 +22,10 @@ from ansible_collections.rcalab.llm.plugins.module_utils.experiments.suite impor
 from ansible_collections.rcalab.llm.plugins.module_utils.faults import registry
 
 ROOT = Path(__file__).resolve().parents[3]
-COMPONENTS = ("gateway/nginx", "head/ray", "replica/llm-0", "replica/llm-1", "replica/llm-2")
+COMPONENTS = (
+    *("gateway/nginx", "head/ray", "replica/llm-0", "replica/llm-1", "replica/llm-2"),
+    *("client/loadgen", "service/llm"),
+)
 
 
 @pytest.fixture(scope="module")
