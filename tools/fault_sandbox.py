@@ -223,6 +223,12 @@ class Sandbox:
             "node": NODE,
             "supervisor": str(self.folder / "s.sock"),
             "service": {"kind": "http", "url": f"http://{{address}}:{_PORT}/health"},
+            "client": {"command": ["loadgen"], "url": f"http://{self.address}:{_PORT}"},
+            "engine": {
+                "model": "none",
+                "max_model_len": 1024,
+                "metrics": f"http://{{address}}:{_PORT}/metrics",
+            },
             "prometheus": None,
             "telemetry": [exporter],
             "grafana": None,

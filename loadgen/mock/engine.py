@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from loadgen.mock.metrics import Metrics
+from loadgen.mock.prefix_cache import BLOCK_TOKENS, PrefixCache
 from loadgen.mock.settings import MockSettings
 
 _BURN_BLOCK = bytes(1 << 14)
@@ -23,12 +24,15 @@ class Generation:
 
     Parameters
     ----------
+    prompt
+        Its text, for the prefix cache.
     prompt_tokens, output_tokens
         Its lengths.
     factor
         How much longer than usual everything takes.
     """
 
+    prompt: str
     prompt_tokens: int
     output_tokens: int
     factor: float = 1.0
@@ -43,6 +47,7 @@ class Engine:
         self._places = asyncio.Semaphore(settings.max_concurrency)
         self._running = 0
         self._kv_tokens = 0
+        self._prefixes = PrefixCache(settings.kv_tokens // BLOCK_TOKENS)
         self._first_request: float | None = None
         # One thread, as an engine's core has: tokens of all requests share its CPU time.
         self._core = ThreadPoolExecutor(1, thread_name_prefix="engine-core")
@@ -66,6 +71,9 @@ class Engine:
                 admitted = now()
                 self._metrics.queue_s.observe(admitted - arrived)
                 self._metrics.prompt_tokens.inc(generation.prompt_tokens)
+                # They are counted, and change nothing else: the pace is what was asked for.
+                self._metrics.prefix_cache_queries.inc(generation.prompt_tokens)
+                self._metrics.prefix_cache_hits.inc(self._prefixes.take(generation.prompt.split()))
                 held = generation.prompt_tokens
                 self._hold(held)
                 try:

@@ -35,6 +35,8 @@ class Asked:
         Name of the answer.
     path
         Where it came to.
+    prompt
+        Its text.
     prompt_tokens, output_tokens
         Lengths.
     stream
@@ -45,6 +47,7 @@ class Asked:
 
     name: str
     path: str
+    prompt: str
     prompt_tokens: int
     output_tokens: int
     stream: bool

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from loadgen.mock.prefix_cache import BLOCK_TOKENS
 from loadgen.mock.settings import MockSettings
 
 _TTFT_BOUNDS = (
@@ -33,6 +34,8 @@ class Metrics:
     waiting: Gauge
     kv_cache_usage: Gauge
     prompt_tokens: Counter
+    prefix_cache_queries: Counter
+    prefix_cache_hits: Counter
     generation_tokens: Counter
     finished: dict[str, Counter]
     ttft_s: Histogram
@@ -62,6 +65,14 @@ def make_metrics(settings: MockSettings) -> Metrics:
         family = Histogram(prefix + name, text, _LABELS, registry=registry, buckets=bounds)
         return family.labels(*labels)
 
+    # An info metric: a gauge of 1 whose labels tell.
+    cache = Gauge(
+        prefix + "cache_config_info",
+        "The KV cache's configuration.",
+        ("block_size", "num_gpu_blocks", "engine"),
+        registry=registry,
+    )
+    cache.labels(str(BLOCK_TOKENS), str(settings.kv_tokens // BLOCK_TOKENS), "0").set(1)
     finished = Counter(
         prefix + "request_success",
         "Requests that ended, by reason.",
@@ -74,6 +85,8 @@ def make_metrics(settings: MockSettings) -> Metrics:
         waiting=gauge("num_requests_waiting", "Requests that wait for a place in the batch."),
         kv_cache_usage=gauge("kv_cache_usage_perc", "Share of the KV cache in use, 1 is all."),
         prompt_tokens=counter("prompt_tokens", "Prefilled tokens."),
+        prefix_cache_queries=counter("prefix_cache_queries", "Prompt tokens looked up."),
+        prefix_cache_hits=counter("prefix_cache_hits", "Prompt tokens found in the prefix cache."),
         generation_tokens=counter("generation_tokens", "Generated tokens."),
         finished={
             reason: finished.labels(*labels, reason)

@@ -132,7 +132,10 @@ class MockServer:
         if fault is Fault.HANG:
             await asyncio.sleep(_FOREVER_S)
         generation = Generation(
-            asked.prompt_tokens, asked.output_tokens, SLOW_FACTOR if fault is Fault.SLOW else 1.0
+            asked.prompt,
+            asked.prompt_tokens,
+            asked.output_tokens,
+            SLOW_FACTOR if fault is Fault.SLOW else 1.0,
         )
         work = self._stream if asked.stream else self._whole
         return await work(request, face, asked, generation, fault)

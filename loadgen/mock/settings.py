@@ -115,7 +115,7 @@ class MockSettings:
         CPU time that each token burns, on one thread for all requests, as an engine's core does:
         a CPU quota starves it.
     kv_tokens
-        Tokens that the key-value cache holds, for its usage metric.
+        Tokens that the key-value cache holds, for its metrics and for prefixes.
     max_tokens
         Most tokens of one answer.
     template_tokens, split_above

@@ -34,7 +34,9 @@ options:
     type: str
     required: true
   target:
-    description: The component to do it to; one of those in O(pods_file).
+    description:
+      - The component to do it to, one of those in O(pods_file) or of the lab beyond its pods, such as V(client/loadgen) and V(service/llm).
+      - M(rcalab.llm.fault_info) says which kinds a fault takes.
     type: str
     required: true
   parameters:

@@ -262,7 +262,8 @@ def build(
         window_s=rate_window_s(plan.scrape_interval_s),
         windows_s={job: rate_window_s(each) for job, each in plan.intervals_s.items()},
     )
-    client = client_metrics(requests, plan.slo, grid_ns)
+    second = _second_load(plan.run_dir / "second_load" / "requests.jsonl", truth)
+    client = client_metrics(requests, plan.slo, grid_ns, second=second)
     with CaseWriter(plan.run_dir) as writer:
         samples, series = fetched.samples.tables()
         writer.write_table("samples", samples)
@@ -277,7 +278,7 @@ def build(
             topology,
             {**words, "metrics": _used(words["metrics"], derived)},
             {
-                "sources": {**_sources(fetched, logs, requests), **extras.sources},
+                "sources": {**_sources(fetched, logs, requests, second), **extras.sources},
                 "completeness": coverage,
             },
         )
@@ -300,6 +301,19 @@ def _metrics_table(
 
 def _requests(plan: Harvest) -> pd.DataFrame:
     return requests_table(plan.run_dir / "load" / "requests.jsonl")
+
+
+def _second_load(path: Path, truth: GroundTruth | None) -> pd.DataFrame | None:
+    """Read the records of a fault that was a second load; None where there was none.
+
+    A request that nobody waited for has no count of its prompt's tokens: what the fault asked for
+    stands in.
+    """
+    if truth is None or not path.exists() or path.stat().st_size == 0:
+        return None
+    requests = requests_table(path)
+    asked = truth.record.get("dose", {}).get("intended", {}).get("prompt_tokens_mean")
+    return requests if asked is None else requests.fillna({"prompt_tokens": asked})
 
 
 def requests_table(path: Path) -> pd.DataFrame:
@@ -378,7 +392,9 @@ def _info(
     )
 
 
-def _sources(fetched: Fetched, logs: Logs, requests: pd.DataFrame) -> dict[str, dict[str, Any]]:
+def _sources(
+    fetched: Fetched, logs: Logs, requests: pd.DataFrame, second: pd.DataFrame | None
+) -> dict[str, dict[str, Any]]:
     return {
         "prometheus": {
             "queries": list(fetched.queries),
@@ -386,5 +402,6 @@ def _sources(fetched: Fetched, logs: Logs, requests: pd.DataFrame) -> dict[str, 
             "warnings": list(fetched.warnings),
         },
         "requests": {"rows": len(requests), "warnings": []},
+        **({} if second is None else {"second_load": {"rows": len(second), "warnings": []}}),
         "logs": {"rows": logs.rows, "warnings": list(logs.warnings)},
     }

@@ -43,6 +43,7 @@ class OpenAIFace:
             name=f"{prefix}-{name}",
             path=path,
             prompt_tokens=count_tokens(settings, *texts),
+            prompt=" ".join(texts),
             output_tokens=tokens,
             stream=body.get("stream") is True,
             options={

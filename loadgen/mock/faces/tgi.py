@@ -37,6 +37,7 @@ class TgiFace:
             name=name,
             path=path,
             prompt_tokens=count_tokens(settings, body.get("inputs")),
+            prompt=body["inputs"],
             output_tokens=check_length(settings, asked, "max_new_tokens"),
             stream=path == _STREAM,
             options={"details": parameters.get("details") is True},

@@ -37,6 +37,7 @@ class TritonFace:
             name=name,
             path=path,
             prompt_tokens=count_tokens(settings, values.get("text_input")),
+            prompt=values["text_input"],
             output_tokens=check_length(settings, length, "max_tokens"),
             stream=path.endswith("/generate_stream"),
             options={key: values.get(f"return_{key}") is True for key in _RETURNED},

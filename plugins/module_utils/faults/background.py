@@ -41,6 +41,10 @@ class Background:
         if self._thread is not None:
             self._thread.join()
 
+    def let_go(self) -> None:
+        """Tell it to end, and do not wait: for work that only looks, and may look for long."""
+        self._ending.set()
+
     def _run(self) -> None:
         try:
             self._work(self._ending)

@@ -47,7 +47,8 @@ def _run(options: argparse.Namespace) -> int:
     fault_class = registry.find(spec.fault)
     lab = load_lab(options.pods)
     lab.check_allowed(spec.fault, spec.target)
-    target = Target(lab.find(spec.target), socket.gethostname(), lab)
+    results = None if options.truth is None else options.truth.absolute().parent
+    target = Target(lab.find(spec.target), socket.gethostname(), lab, results)
     fault = fault_class(target, spec.parameters)
     if fault.needs_confirmation and spec.confirm != spec.target:
         raise RefusedError(

@@ -9,6 +9,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import ClassVar
 
 from .errors import RefusedError
@@ -118,11 +119,18 @@ class Spec:
 
 @dataclass(frozen=True)
 class Target:
-    """What the fault is done to, and the lab around it where it is known."""
+    """What the fault is done to, and the lab around it where it is known.
+
+    Attributes
+    ----------
+    results
+        Where the run keeps what it measured; None where nobody asked for that.
+    """
 
     where: Pod | Part
     host: str
     around: Lab | None = None
+    results: Path | None = None
 
     @property
     def component(self) -> str:

@@ -24,6 +24,12 @@ _LIBRARY_PATH = "LD_LIBRARY_PATH"
 _END_S = 5.0
 
 
+def own_mark() -> str:
+    """Return the mark of what this process starts: its undo, an `EndHelpers`, goes by it."""
+    runner = processes.current()
+    return f"{runner.pid}.{runner.start}"
+
+
 class Helpers:
     """The helpers of one fault.
 
@@ -37,8 +43,7 @@ class Helpers:
     """
 
     def __init__(self, seconds: float) -> None:
-        runner = processes.current()
-        self.mark = f"{runner.pid}.{runner.start}"
+        self.mark = own_mark()
         self._seconds = seconds
         self._started: list[subprocess.Popen[bytes]] = []
         self._outputs: dict[int, int] = {}

@@ -4,7 +4,7 @@
 """What a fault may act on: the pods of this host, and the lab's parts that are no pod.
 
 ``pods.json`` lists the pods. ``lab.json`` beside it, which the role chaos_agent writes, tells of
-the rest: supervisor, service, telemetry, the machine's name, and what nobody may break.
+the rest: supervisor, service, client, telemetry, the machine's name, and what nobody may break.
 """
 
 from __future__ import annotations
@@ -25,20 +25,21 @@ from .service import Service
 from .supervisor import Supervisor
 
 FORMAT = 1
+CLIENT, SERVICE = "client/loadgen", "service/llm"
 _COMPONENT = re.compile(r"[a-z]+/[A-Za-z0-9_.-]+")
 _MISSING = "run the role chaos_agent, which writes lab.json beside pods.json"
 
 
 @dataclass(frozen=True)
 class Part:
-    """A target that is no pod: the machine itself, a GPU of it, or a part of the telemetry.
+    """A target that is no pod: machine, GPU, client, service as a whole, or a part of telemetry.
 
     Attributes
     ----------
     program
-        What the supervisor calls it; None for the machine and its GPUs.
+        What the supervisor calls it; None for all but telemetry.
     address, port
-        Where it is scraped; None for the machine and its GPUs.
+        Where it is scraped; None for all but telemetry.
     uuid
         The GPU's; None for what is none.
     """
@@ -60,6 +61,44 @@ class Grafana:
 
 
 @dataclass(frozen=True)
+class Client:
+    """How load is put on the service: loadgen, and the front door.
+
+    Attributes
+    ----------
+    command
+        loadgen's program and its first arguments.
+    url
+        Root of the service at the lab's own gateway.
+    """
+
+    command: tuple[str, ...]
+    url: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "command", tuple(self.command))
+
+
+@dataclass(frozen=True)
+class Engine:
+    """What the replicas' engines serve.
+
+    Attributes
+    ----------
+    model
+        Its name.
+    max_model_len
+        Most tokens of a prompt and its answer.
+    metrics
+        Where a pod is scraped: a URL with ``{address}`` for the pod's.
+    """
+
+    model: str
+    max_model_len: int
+    metrics: str
+
+
+@dataclass(frozen=True)
 class Lab:
     """The lab on this host; what ``lab.json`` does not tell is None or empty.
 
@@ -77,6 +116,8 @@ class Lab:
         Component -> the file that tells its program, run under libfaketime, its offset.
     folder
         Where the lab keeps its files.
+    client, engine
+        How load is put on the service, and what answers.
     """
 
     name: str
@@ -91,6 +132,8 @@ class Lab:
     deny: tuple[str, ...] = ()
     faketime: Mapping[str, str] = field(default_factory=dict)
     folder: Path | None = None
+    client: Client | None = None
+    engine: Engine | None = None
 
     def need_supervisor(self) -> Supervisor:
         """Return the supervisor; raise `RefusedError` where nobody knows of one."""
@@ -103,6 +146,18 @@ class Lab:
         if self.service is None:
             raise RefusedError(f"the lab's service is not known: {_MISSING}")
         return self.service
+
+    def need_client(self) -> Client:
+        """Return how load is put on the service; raise `RefusedError` where nobody knows."""
+        if self.client is None:
+            raise RefusedError(f"how to load the service is not known: {_MISSING}")
+        return self.client
+
+    def need_engine(self) -> Engine:
+        """Return what the engines serve; raise `RefusedError` where nobody knows."""
+        if self.engine is None:
+            raise RefusedError(f"the lab's engine is not known: {_MISSING}")
+        return self.engine
 
     def replica_addresses(self) -> tuple[str, ...]:
         """Return the addresses of the replicas' pods."""
@@ -179,6 +234,8 @@ def load_lab(pods_path: Path) -> Lab:
             tuple(facts["deny"]),
             dict(facts["faketime"]),
             pods_path.parent.absolute(),
+            Client(**facts["client"]),
+            Engine(**facts["engine"]),
         )
     except (KeyError, TypeError, ValueError) as error:
         detail = f"no {error}" if isinstance(error, KeyError) else str(error)
@@ -186,7 +243,7 @@ def load_lab(pods_path: Path) -> Lab:
 
 
 def _parts(facts: dict[str, Any], isolation: str) -> tuple[Part, ...]:
-    parts = [Part(facts["node"], isolation)]
+    parts = [Part(each, isolation) for each in (facts["node"], CLIENT, SERVICE)]
     parts += [
         Part(each["component"], isolation, each["program"], each["address"], each["port"])
         for each in facts["telemetry"]

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,35 @@ from .errors import RefusedError
 KINDS = ("serve", "http")
 # States of a Serve application in which the configuration has to be sent (once) more.
 _NOT_DEPLOYED = ("NOT_STARTED", "DEPLOY_FAILED")
+
+
+@dataclass(frozen=True)
+class Application:
+    """An application as Ray Serve tells of it.
+
+    Attributes
+    ----------
+    status, message
+        ``RUNNING`` once every deployment is as it should be, and why it is not.
+    config
+        What Serve was last asked to deploy, such as ``import_path`` and ``args``.
+    limits
+        Deployment -> how many requests each of its replicas is given at a time.
+    """
+
+    status: str
+    message: str
+    config: Mapping[str, Any]
+    limits: Mapping[str, int]
+
+    def runs(self, wanted: Mapping[str, Any]) -> bool:
+        """Say whether it is what was last asked for, wherever the rollout is."""
+        return _told(self.config) == _told(wanted)
+
+
+def _told(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a configuration says: Serve may add what is empty, or leave it out."""
+    return {name: value for name, value in config.items() if value not in (None, [], {})}
 
 
 @dataclass(frozen=True)
@@ -82,6 +112,38 @@ class Service:
         if apps and not any(app.get("status") in _NOT_DEPLOYED for app in apps.values()):
             return
         self._request("PUT", self.url, Path(self.config_file).read_bytes())
+
+    def application(self, name: str) -> Application:
+        """Return how Serve sees an application.
+
+        Raises
+        ------
+        OSError
+            If Serve does not answer, or knows no application of that name.
+        """
+        try:
+            found = self._applications()[name]
+            return Application(
+                status=str(found["status"]),
+                message=str(found.get("message", "")),
+                config=found.get("deployed_app_config") or {},
+                limits={
+                    deployment: int(each["deployment_config"]["max_ongoing_requests"])
+                    for deployment, each in found.get("deployments", {}).items()
+                },
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise OSError(f"{self.url} does not tell of application {name}: {error!r}") from error
+
+    def deploy(self, config: Mapping[str, Any]) -> None:
+        """Ask Serve to deploy a configuration (``ServeDeploySchema``), and do not wait for it.
+
+        Raises
+        ------
+        OSError
+            If Serve does not answer, or refuses it.
+        """
+        self._request("PUT", self.url, json.dumps(config).encode())
 
     def check_whole(self, addresses: tuple[str, ...]) -> None:
         """Raise `RefusedError` where a replica is missing already, or nobody answers."""

@@ -28,6 +28,7 @@ from .undo_action import UndoAction
 from .undo_gpu import SetPowerLimit, UnlockClock
 from .undo_memory import SetMemoryLimit, SetOomScores
 from .undo_restarts import AwaitProcesses, AwaitService, StartProgram
+from .undo_serve import RestoreServeConfig
 
 FORMAT = 1
 # In the environment of every helper of a fault.
@@ -253,6 +254,7 @@ _ACTIONS: dict[str, type[UndoAction]] = {
         SetPowerLimit,
         UnlockClock,
         StartProgram,
+        RestoreServeConfig,
         AwaitProcesses,
         AwaitService,
     )

@@ -14,6 +14,14 @@ from pathlib import Path
 TIMEOUT_S = 3.0
 
 
+class AnsweredError(OSError):
+    """A server answered, and with an error; ``status`` is HTTP's."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
 def date(url: str) -> str:
     """Return the ``Date`` header of a server's answer, whatever else it answers.
 
@@ -54,8 +62,10 @@ def request(
 
     Raises
     ------
+    AnsweredError
+        If the answer is an error.
     OSError
-        If nobody answers, or with an error.
+        If nobody answers.
     """
     import http.client
     import urllib.error
@@ -72,7 +82,7 @@ def request(
         with urllib.request.build_opener().open(asked, timeout=timeout_s) as answer:
             data: bytes = answer.read()
     except urllib.error.HTTPError as error:
-        raise OSError(f"{url} answers {error.code} to {method}") from error
+        raise AnsweredError(error.code, f"{url} answers {error.code} to {method}") from error
     except http.client.HTTPException as error:
         raise OSError(f"{url} answers no HTTP: {error!r}") from error
     return data

@@ -24,7 +24,7 @@ from ansible_collections.rcalab.llm.plugins.module_utils.faults import registry
 ROOT = Path(__file__).resolve().parents[3]
 COMPONENTS = (
     *("gateway/nginx", "head/ray", "replica/llm-0", "replica/llm-1", "replica/llm-2"),
-    "gpu/host.0",
+    *("client/loadgen", "service/llm", "gpu/host.0"),
 )
 
 

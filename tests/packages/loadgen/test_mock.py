@@ -34,7 +34,7 @@ async def metrics(url: str) -> dict[str, float]:
         for family in families
         for sample in family.samples
         if sample.labels.get("finished_reason", "length") == "length"
-        and sample.labels["model_name"] == "mock"
+        and sample.labels.get("model_name", "mock") == "mock"
         and sample.labels["engine"] == "0"
     }
 
@@ -100,11 +100,50 @@ def test_the_metrics_are_vllms_and_add_up(with_mock: WithMock, prefix: str) -> N
     for name, count in histograms.items():
         assert after[f"{prefix}{name}_count"] == count
     assert after[f"{prefix}prompt_tokens_total"] == 9
+    assert after[f"{prefix}prefix_cache_queries_total"] == 9
     assert after[f"{prefix}generation_tokens_total"] == 15
     assert after[f"{prefix}request_success_total"] == 3
     for name in ("num_requests_running", "num_requests_waiting", "kv_cache_usage_perc"):
         assert after[prefix + name] == 0
     assert after[f"{prefix}time_to_first_token_seconds_sum"] >= 0.015
+
+
+def test_a_prompt_that_begins_as_an_earlier_one_hits_the_prefix_cache(with_mock: WithMock) -> None:
+    def asking(*parts: str) -> dict[str, Any]:
+        return CHAT | {"messages": [{"role": "user", "content": " ".join(parts)}]}
+
+    async def hits_after(url: str, *prompts: dict[str, Any]) -> float:
+        before = await metrics(url)
+        for prompt in prompts:
+            await post(url, prompt)
+        after = await metrics(url)
+        name = "vllm:prefix_cache_hits_total"
+        return after[name] - before[name]
+
+    shared = " ".join(f"w{number}" for number in range(40))
+
+    async def body(url: str) -> list[float]:
+        others = [asking(*(f"o{number}-{word}" for word in range(64))) for number in range(4)]
+        return [
+            await hits_after(url, asking(shared, "one"), asking(shared, "two")),
+            await hits_after(url, asking("other", shared)),
+            # They push the shared prefix out of a cache of sixteen blocks.
+            await hits_after(url, *others, asking(shared, "three")),
+        ]
+
+    # Whole blocks of 16 tokens count, and only from the prompt's start.
+    assert with_mock(body, kv_tokens=256) == [32, 0, 0]
+
+
+def test_the_size_of_the_kv_cache_is_told(with_mock: WithMock) -> None:
+    async def body(url: str) -> str:
+        async with aiohttp.ClientSession() as session, session.get(f"{url}/metrics") as answer:
+            return await answer.text()
+
+    told = with_mock(body, kv_tokens=4096)
+
+    line = 'vllm:cache_config_info{block_size="16",engine="0",num_gpu_blocks="256"} 1.0'
+    assert line in told.splitlines()
 
 
 def test_what_does_not_fit_waits_in_line(with_mock: WithMock) -> None:

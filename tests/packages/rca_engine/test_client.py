@@ -58,6 +58,19 @@ def test_a_failed_request_counts_when_it_was_due_and_has_no_latency():
     assert seen["client_ttft_mean_s"] == pytest.approx(0.2)
 
 
+def test_a_second_load_counts_as_load_and_not_as_suffering():
+    late = {"outcome": ["total_timeout"] * 20, "response_ttft_ms": [None] * 20}
+    second = requests(prompt_tokens=[1536.0] * 20, **late)
+
+    seen = client_metrics(requests(), SLO, np.array([10 * NS]), second=second)
+
+    alone = at(requests(), 10)
+    assert seen["client_request_rate"].item() == pytest.approx(2.0)
+    assert seen["client_prompt_tokens_mean"].item() == pytest.approx(800.0)
+    for name in alone.keys() - {"client_request_rate", "client_prompt_tokens_mean"}:
+        assert seen[name].item() == pytest.approx(alone[name])
+
+
 @pytest.mark.parametrize("second", [0, 4, 20])
 def test_outside_the_load_nothing_is_known(second):
     assert np.isnan(list(at(requests(), second).values())).all()

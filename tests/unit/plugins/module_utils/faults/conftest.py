@@ -23,7 +23,7 @@ from ansible_collections.rcalab.llm.plugins.module_utils import faults
 from ansible_collections.rcalab.llm.plugins.module_utils.faults import cgroups
 from ansible_collections.rcalab.llm.plugins.module_utils.faults.contract import Fault, Target
 from ansible_collections.rcalab.llm.plugins.module_utils.faults.lab import Lab as Around
-from ansible_collections.rcalab.llm.plugins.module_utils.faults.lab import Part
+from ansible_collections.rcalab.llm.plugins.module_utils.faults.lab import Client, Engine, Part
 from ansible_collections.rcalab.llm.plugins.module_utils.faults.network import Netns
 from ansible_collections.rcalab.llm.plugins.module_utils.faults.pods import Pod
 from ansible_collections.rcalab.llm.plugins.module_utils.zipapps import build_zipapp
@@ -65,7 +65,19 @@ def target_of(
         "gpu": Part("gpu/host.0", isolation, uuid=f"GPU-{'a' * 8}-aaaa-aaaa-aaaa-{'a' * 12}"),
         "telemetry": Part("telemetry/pod-exporter", isolation, "pod-exporter", "127.0.0.1", 9101),
     }
-    around = Around("rcalab-test", isolation, (pod,), tuple(parts.values()), "node/host")
+    parts |= {
+        "client": Part("client/loadgen", isolation),
+        "service": Part("service/llm", isolation),
+    }
+    around = Around(
+        "rcalab-test",
+        isolation,
+        (pod,),
+        tuple(parts.values()),
+        "node/host",
+        client=Client(("loadgen",), "http://127.0.0.1:8080"),
+        engine=Engine("tiny", 2048, "http://{address}:9080/metrics"),
+    )
     return Target(parts.get(fault.kinds[0], pod), "host", around)
 
 
@@ -136,7 +148,12 @@ class Lab:
         return [sys.executable, str(self.agent), verb, "--state-dir", str(self.state), *arguments]
 
     def run(
-        self, fault: str = "F01", target: str = COMPONENT, *arguments: str, **parameters: object
+        self,
+        fault: str = "F01",
+        target: str = COMPONENT,
+        *arguments: str,
+        confirm: str | None = None,
+        **parameters: object,
     ) -> subprocess.Popen[str]:
         """Start the agent on a fault."""
         process = subprocess.Popen(
@@ -149,7 +166,7 @@ class Lab:
             text=True,
         )
         assert process.stdin is not None
-        spec = {"fault": fault, "target": target, "parameters": parameters}
+        spec = {"fault": fault, "target": target, "parameters": parameters, "confirm": confirm}
         process.stdin.write(json.dumps(spec))
         process.stdin.close()
         process.stdin = None
