@@ -13,6 +13,8 @@ class UndoAction(ABC):
     """One thing to put back; a frozen dataclass whose fields are what JSON holds."""
 
     kind: ClassVar[str]
+    # A restart of the machine that keeps the undo leaves its target as it is.
+    outlives_boot: ClassVar[bool] = False
 
     @abstractmethod
     def restore(self) -> None:

@@ -21,14 +21,18 @@ from .undo import Undo
 
 # Beyond the dose's duration: arming, baseline and revert must fit.
 TTL_MARGIN_S = 30.0
-LEASE_S = 5.0
 _LOOK_S = 0.25
 _RETRY_S = 1.0
 _RETRY_FOR_S = 300.0
 
 
 def arm(
-    command: Sequence[str], state: StateDir, window: Window, ttl_s: float, within_s: float
+    command: Sequence[str],
+    state: StateDir,
+    window: Window,
+    ttl_s: float,
+    lease_s: float,
+    within_s: float,
 ) -> Process:
     """Start the watchdog of a window, and return when it watches.
 
@@ -38,6 +42,8 @@ def arm(
         How this program is run: the interpreter and the zipapp.
     ttl_s
         When it undoes the fault whatever happens, in seconds from now.
+    lease_s
+        For how long the runner may not renew its lease, in seconds.
     within_s
         How long it may take to start, in seconds.
 
@@ -47,6 +53,7 @@ def arm(
         If it does not start.
     """
     arguments = ["--state-dir", str(state.path), "--window", window.id, "--ttl-s", str(ttl_s)]
+    arguments += ["--lease-s", str(lease_s)]
     with (window.path / "watchdog.log").open("wb") as log:
         subprocess.run(
             [*command, "watchdog", *arguments],
@@ -76,7 +83,7 @@ def detach() -> None:
         os._exit(0)
 
 
-def watch(state: StateDir, window: Window, ttl_s: float) -> None:
+def watch(state: StateDir, window: Window, ttl_s: float, lease_s: float) -> None:
     """Wait until the fault is undone, and undo it where nobody else will.
 
     That is when the time to live is over, the lease has not been renewed, or the runner is gone.
@@ -88,7 +95,7 @@ def watch(state: StateDir, window: Window, ttl_s: float) -> None:
     """
     undo = window.read_undo()
     files.write_json(window.watchdog_file, asdict(processes.current()))
-    reason = _wait(window, undo, time.monotonic() + ttl_s)
+    reason = _wait(window, undo, time.monotonic() + ttl_s, lease_s)
     if reason is None:
         return
     deadline = time.monotonic() + _RETRY_FOR_S
@@ -114,7 +121,7 @@ def _undo(state: StateDir, window: Window, undo: Undo, reason: str) -> None:
         restore_until_verified(undo)
 
 
-def _wait(window: Window, undo: Undo, end: float) -> str | None:
+def _wait(window: Window, undo: Undo, end: float, lease_s: float) -> str | None:
     """Return why the fault has to be undone, or None once it is."""
     lease, renewed = _lease(window), time.monotonic()
     while not window.is_undone():
@@ -127,8 +134,8 @@ def _wait(window: Window, undo: Undo, end: float) -> str | None:
             return None if window.is_undone() else "the runner was gone"
         if now > end:
             return "the time to live was over"
-        if now - renewed > LEASE_S:
-            return f"the lease was not renewed for {LEASE_S:g} s"
+        if now - renewed > lease_s:
+            return f"the lease was not renewed for {lease_s:g} s"
         time.sleep(_LOOK_S)
     return None
 
