@@ -9,7 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.rcalab.llm.plugins.module_utils.faults.catalogue_pages import as_json
+from ansible_collections.rcalab.llm.plugins.module_utils.faults.catalogue_pages import (
+    as_json,
+    as_markdown,
+)
 from ansible_collections.rcalab.llm.plugins.module_utils.faults.contract import Fault
 from ansible_collections.rcalab.llm.plugins.module_utils.faults.errors import RefusedError
 from ansible_collections.rcalab.llm.plugins.module_utils.faults.registry import faults as of
@@ -151,3 +154,11 @@ def test_a_pod_without_a_disk_has_none_to_slow_down() -> None:
 
     with pytest.raises(RefusedError, match="no volume that is a disk"):
         fault.preflight()
+
+
+def test_the_documented_catalogue_is_up_to_date() -> None:
+    page = (ROOT / "docs/faults-kubernetes.md").read_text(encoding="utf-8")
+
+    written = page.partition("<!-- catalogue -->\n")[2]
+
+    assert written == as_markdown(FAULTS), "run agent.pyz list --format markdown"
