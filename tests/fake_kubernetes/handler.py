@@ -155,6 +155,9 @@ class Handler(BaseHTTPRequestHandler):
             cluster.settle()
             code, answer = self._act(verb, target, body)
             cluster.settle()
+        if target.subresource == "log":
+            self._send_text(answer["text"])
+            return
         self._send(code, answer)
 
     def _verb(self, target: Target) -> str:

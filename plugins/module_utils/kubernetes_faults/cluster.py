@@ -125,6 +125,8 @@ class Cluster:
         The name of the RayService; None where the engines run without Ray.
     deny
         Patterns of faults and components that nobody may break here.
+    node_agent
+        The host's chaos agent, which a pod on a node runs; None where there is none.
     """
 
     kubeconfig: str
@@ -134,6 +136,7 @@ class Cluster:
     deny: tuple[str, ...] = ()
     prometheus: str | None = None
     grafana: Grafana | None = None
+    node_agent: str | None = None
 
     @property
     def api(self) -> Api:
@@ -322,6 +325,7 @@ def load_cluster(path: Path) -> Cluster:
             tuple(facts["deny"]),
             facts["prometheus"],
             None if facts["grafana"] is None else Grafana(**facts["grafana"]),
+            facts["node_agent"],
         )
     except (KeyError, TypeError, ValueError) as error:
         detail = f"no {error}" if isinstance(error, KeyError) else str(error)

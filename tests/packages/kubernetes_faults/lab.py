@@ -103,6 +103,7 @@ class Lab:
             "deny": [],
             "prometheus": None,
             "grafana": None,
+            "node_agent": str(self.agent),
         }
         self.file.write_text(json.dumps({**told, **facts}), encoding="utf-8")
 

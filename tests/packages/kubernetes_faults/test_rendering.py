@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -80,6 +81,25 @@ def test_an_experiment_fits_its_definition_and_has_an_end(
     assert metadata["labels"]["rcalab.llm/window"] == "2026-11-25t094114-123456789z-f06"
     assert metadata["name"] == "rcalab-2026-11-25t094114-123456789z-f06"
     assert metadata["annotations"]["rcalab.llm/expires-at"].endswith("Z")
+
+
+@pytest.mark.slow
+def test_a_job_and_an_agents_pod_fit_their_kinds(definitions: Path, tmp_path: Path) -> None:
+    agent = tmp_path / "agent.pyz"
+    agent.write_bytes(b"x")
+    cluster = dataclasses.replace(CLUSTER, node_agent=str(agent))
+    known = of(catalogue)
+    neighbour = known["F02"](dataclasses.replace(target_of(known["F02"]), cluster=cluster), {})
+    hang = known["F12"](dataclasses.replace(target_of(known["F12"]), cluster=cluster), {})
+
+    made = [neighbour.render("registry.example.org/ray-llm:1"), *hang.render()]
+
+    assert manifests.faults(made, definitions) == []
+    for obj in made:
+        assert obj["metadata"]["labels"]["rcalab.llm/window"] == "preflight"
+    assert made[0]["spec"]["activeDeadlineSeconds"] < 1000
+    assert made[2]["spec"]["activeDeadlineSeconds"] < 1000
+    assert made[2]["spec"]["nodeName"] == "gpu-0"
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.id)
