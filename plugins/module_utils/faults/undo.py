@@ -327,10 +327,7 @@ class Undo:
             "runner": dataclasses.asdict(self.runner),
             "truth_path": self.truth_path,
             "events_path": self.events_path,
-            "actions": [
-                {"kind": action.kind, **dataclasses.asdict(action)}  # type: ignore[call-overload]
-                for action in self.actions
-            ],
+            "actions": [action.to_json() for action in self.actions],
         }
 
     @classmethod

@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class UndoAction(ABC):
@@ -15,6 +16,10 @@ class UndoAction(ABC):
     kind: ClassVar[str]
     # A restart of the machine that keeps the undo leaves its target as it is.
     outlives_boot: ClassVar[bool] = False
+
+    def to_json(self) -> dict[str, Any]:
+        """Return its kind and its fields."""
+        return {"kind": self.kind, **dataclasses.asdict(self)}  # type: ignore[call-overload]
 
     @abstractmethod
     def restore(self) -> None:

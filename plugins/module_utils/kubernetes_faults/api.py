@@ -130,7 +130,9 @@ class Api:
         try:
             load(kubeconfig, context, client_configuration=self._settings)
         except (config.ConfigException, OSError) as error:
-            raise RefusedError(f"the kubeconfig {kubeconfig} leads to no cluster: {error}") from error
+            raise RefusedError(
+                f"the kubeconfig {kubeconfig} leads to no cluster: {error}"
+            ) from error
         self._http_error = urllib3.exceptions.HTTPError
         self._pool: Any = client.ApiClient(self._settings).rest_client.pool_manager
 
@@ -166,7 +168,9 @@ class Api:
                 method, url, body=data, headers=headers, timeout=timeout_s, retries=False
             )
         except self._http_error as error:
-            raise OSError(f"the API server {self._settings.host} does not answer: {error}") from error
+            raise OSError(
+                f"the API server {self._settings.host} does not answer: {error}"
+            ) from error
         return Answer(answer.status, answer.headers, answer.data)
 
     def get(self, kind: Kind, namespace: str, name: str) -> Object | None:

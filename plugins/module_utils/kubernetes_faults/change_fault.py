@@ -97,7 +97,7 @@ class ChangeFault(ClusterFault):
 class ServeConfigFault(ChangeFault):
     """A fault of what Serve is asked to run: the arguments of the engines."""
 
-    kinds: tuple[str, ...] = ("service",)
+    kinds = ("service",)
 
     def engine_kwargs(self) -> dict[str, Any]:
         """Return what the fault gives the engines otherwise."""
@@ -112,7 +112,9 @@ class ServeConfigFault(ChangeFault):
         try:
             config = json.loads(before)
         except ValueError as error:
-            raise RefusedError(f"serveConfigV2 of RayService {self._name} is no JSON: {error}") from error
+            raise RefusedError(
+                f"serveConfigV2 of RayService {self._name} is no JSON: {error}"
+            ) from error
         engines = [
             engine
             for app in config.get("applications") or []
@@ -121,8 +123,9 @@ class ServeConfigFault(ChangeFault):
         if not engines:
             raise RefusedError(f"RayService {self._name} runs no engine of ray.serve.llm")
         for engine in engines:
-            self.check_engine(engine.get("engine_kwargs") or {})
-            engine["engine_kwargs"] = {**(engine.get("engine_kwargs") or {}), **self.engine_kwargs()}
+            known = engine.get("engine_kwargs") or {}
+            self.check_engine(known)
+            engine["engine_kwargs"] = {**known, **self.engine_kwargs()}
         after = json.dumps(config)
         fields = ({"spec": {"serveConfigV2": text}} for text in (before, after))
         return Change(RAY_SERVICE.name, service, *fields)

@@ -4,8 +4,8 @@
 """What a fault may act on in a cluster, as ``cluster.json`` and the API tell it.
 
 ``cluster.json`` names the cluster and the one namespace of the lab: nothing outside of it is a
-target, but for the nodes that its pods run on. What a pod is, its annotation or the labels of KubeRay and vLLM
-say, as for the telemetry (``docs/cluster-telemetry.md``).
+target, but for the nodes that its pods run on. What a pod is, its annotation or the labels of
+KubeRay and vLLM say, as for the telemetry (``docs/cluster-telemetry.md``).
 """
 
 from __future__ import annotations
@@ -331,5 +331,7 @@ def load_cluster(path: Path) -> Cluster:
         detail = f"no {error}" if isinstance(error, KeyError) else str(error)
         raise RefusedError(f"{path} describes no cluster: {detail}") from error
     if _SYSTEM_NAMESPACE.fullmatch(cluster.namespace):
-        raise RefusedError(f"namespace {cluster.namespace} is not the lab's: nothing in it is a target")
+        raise RefusedError(
+            f"namespace {cluster.namespace} is not the lab's: nothing in it is a target"
+        )
     return cluster

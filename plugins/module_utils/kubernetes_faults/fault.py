@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import re
 from collections.abc import Mapping
@@ -153,9 +152,8 @@ class ClusterFault(Fault):
 
     def _lock(self) -> None:
         """Take the lock, which holds the undo too: a kubeconfig is enough to carry it out."""
-        actions = [{"kind": each.kind, **dataclasses.asdict(each)} for each in self._undo]  # type: ignore[call-overload]
         metadata = self.metadata(LOCK)
-        metadata["annotations"][UNDO] = json.dumps(actions)
+        metadata["annotations"][UNDO] = json.dumps([each.to_json() for each in self._undo])
         lease = {
             "apiVersion": LEASE.api_version,
             "kind": LEASE.name,

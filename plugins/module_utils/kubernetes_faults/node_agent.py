@@ -142,7 +142,8 @@ class NodeFault(ClusterFault):
         name = self.metadata()["name"]
         answer = self.api.request("GET", f"{POD.path(self._pod.namespace, name)}/log")
         if answer.status == 200:
-            self._journal = [json.loads(line) for line in answer.data.splitlines() if line[:1] == b"{"]
+            lines = (line for line in answer.data.splitlines() if line.startswith(b"{"))
+            self._journal = [json.loads(line) for line in lines]
         found = self.api.get(POD, self._pod.namespace, name)
         if found is None:
             raise OSError(f"something else has deleted the agent's pod {name}")
@@ -182,9 +183,11 @@ class NodeFault(ClusterFault):
         return dose
 
     def remarks(self) -> list[str]:
-        told = [str(each) for each in self._truth.get("messages") or []]
-        node = [f"{name} on the node: {time}" for name, time in (self._truth.get("times") or {}).items() if time]
-        return told + node
+        told = (self._truth.get("times") or {}).items()
+        return [
+            *(self._truth.get("messages") or []),
+            *(f"{name} on the node: {when}" for name, when in told if when),
+        ]
 
     def verify_reverted(self, undo: Undo) -> None:
         super().verify_reverted(undo)

@@ -5,8 +5,8 @@
 
 It is the one process of a privileged pod, run by its source: standard library only, and nothing of
 this package. It sees the node's processes and cgroups, and leaves the work to the chaos agent, whose
-journal it prints. It outlives the agent, because with it the agent's watchdog would end too; should
-it be killed itself, the kubelet starts it once more, and it puts back what it finds.
+journal it prints. It outlives the agent, because with it the agent's watchdog would end too.
+Should it be killed itself, the kubelet starts it once more, and it puts back what it finds.
 """
 
 from __future__ import annotations
@@ -92,7 +92,9 @@ def main() -> int:
     (STATE / "pods.json").write_text(json.dumps(describe(target)), encoding="utf-8")
     run = _call("run", *state, "--pods", str(STATE / "pods.json"))
     run += ["--spec", str(AGENT / "spec.json")]
-    with subprocess.Popen(run, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as agent:
+    with subprocess.Popen(
+        run, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as agent:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda received, _frame: agent.send_signal(received))
         offset = 0

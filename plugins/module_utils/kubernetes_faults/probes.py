@@ -66,7 +66,9 @@ def usage(api: Api, pod: ClusterPod) -> Usage:
             int(summary["node"]["memory"]["availableBytes"]),
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise OSError(f"the kubelet of {pod.node} tells nothing of {pod.name}: {error!r}") from error
+        raise OSError(
+            f"the kubelet of {pod.node} tells nothing of {pod.name}: {error!r}"
+        ) from error
 
 
 @dataclass(frozen=True)

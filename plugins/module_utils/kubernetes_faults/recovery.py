@@ -105,7 +105,9 @@ def _changes(api: Api, lease: Object) -> list[SetFields]:
                 found.append(action)
     except (KeyError, TypeError, ValueError) as error:
         name = lease["metadata"]["name"]
-        raise FaultError(f"the undo in Lease {name} can't be read ({error!r}): restore by hand") from error
+        raise FaultError(
+            f"the undo in Lease {name} can't be read ({error!r}): restore by hand"
+        ) from error
     return found
 
 

@@ -2,9 +2,9 @@
 """KubeRay: a RayService becomes a RayCluster, that becomes pods and services.
 
 Names, labels and conditions are those of KubeRay 1.7. A new cluster specification makes a new
-cluster and drops the old one in one step; the numbers of workers in a cluster that is there are left
-to whoever scales it. Applications run at once, but for engines of more than a million tokens, which
-no model has.
+cluster and drops the old one in one step; the numbers of workers in a cluster that is there are
+left to whoever scales it. Applications run at once, but for engines of more than a million tokens,
+which no model has.
 """
 
 from __future__ import annotations

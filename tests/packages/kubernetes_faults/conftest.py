@@ -14,6 +14,7 @@ from ansible_collections.rcalab.llm.plugins.module_utils.kubernetes_faults.api i
     NAMESPACE,
     Api,
     Kind,
+    Object,
 )
 from ansible_collections.rcalab.llm.plugins.module_utils.zipapps import build_zipapp
 
@@ -40,7 +41,8 @@ def agent(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def fake_kubernetes() -> Iterator[FakeKubernetes]:
-    with FakeKubernetes([Node("gpu-0")], operators_always=True) as fake:
+    node = Node.parse("gpu-0:cpu=64,memory=256Gi")
+    with FakeKubernetes([node], operators_always=True) as fake:
         yield fake
 
 
@@ -49,19 +51,28 @@ def definitions(test_data: Path) -> Path:
     return test_data / "schemas/crds"
 
 
+@pytest.fixture(scope="session")
+def operators(test_data: Path) -> list[Object]:
+    """The definitions of Chaos Mesh's and KubeRay's kinds."""
+    return [
+        yaml.load(path.read_bytes(), yaml.CSafeLoader)
+        for path in sorted((test_data / "schemas/crds").glob("*.yaml"))
+        if path.name.startswith(("chaos-mesh.org", "ray.io"))
+    ]
+
+
 @pytest.fixture
 def lab(
     agent: Path,
     fake_kubernetes: FakeKubernetes,
     kubeconfig: Path,
-    definitions: Path,
+    operators: list[Object],
     tmp_path: Path,
 ) -> Iterator[Lab]:
     """Chaos Mesh, KubeRay, and a service of two replicas in the namespace llm."""
     api = Api(str(kubeconfig))
-    for path in sorted(definitions.glob("*.yaml")):
-        if path.name.startswith(("chaos-mesh.org", "ray.io")):
-            api.create(DEFINITION, yaml.load(path.read_bytes(), yaml.CSafeLoader))
+    for definition in operators:
+        api.create(DEFINITION, definition)
     api.create(
         NAMESPACE, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "llm"}}
     )

@@ -201,7 +201,8 @@ def test_check_mode_leaves_nothing(lab: Lab) -> None:
 
 
 def test_an_experiment_of_others_keeps_a_fault_away(lab: Lab) -> None:
-    spec = {"mode": "one", "selector": {"namespaces": ["llm"]}, "stressors": {"cpu": {"workers": 1}}}
+    stressors = {"cpu": {"workers": 1}}
+    spec = {"mode": "one", "selector": {"namespaces": ["llm"]}, "stressors": stressors}
     lab.api.create(
         STRESS,
         {
@@ -237,16 +238,14 @@ def test_the_watchdog_puts_back_what_a_killed_agent_leaves(lab: Lab, state: str)
         assert (truth["outcome"], truth["reverted_by"]) == ("aborted", "watchdog")
 
 
-def test_an_experiment_ends_by_itself_when_nobody_is_left(lab: Lab) -> None:
-    fault = find("F01", catalogue)(find_target(lab.file, Spec("F01", COMPONENT)), {"duration_s": 1})
+def test_an_experiment_ends_by_itself_when_nobody_is_left(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fault = find("F01", catalogue)(find_target(lab.file, Spec("F01", COMPONENT)), {})
     fault.window_id = "w1"
-    type(fault).give_deadline_s, before = 1.0, type(fault).give_deadline_s
-    type(fault).revert_deadline_s, revert = 1.0, type(fault).revert_deadline_s
-    try:
-        actions = fault.capture()
-        fault.inject()
-    finally:
-        type(fault).give_deadline_s, type(fault).revert_deadline_s = before, revert
+    monkeypatch.setattr(type(fault), "lifetime_s", 2.0)
+    actions = fault.capture()
+    fault.inject()
     assert fault.missing_dose() is None
 
     def recovered() -> bool:

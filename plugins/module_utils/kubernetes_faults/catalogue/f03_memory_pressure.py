@@ -55,14 +55,14 @@ class MemoryPressure(StressFault, like=OnHost):
 
     def _check_room(self, now: Usage) -> None:
         limit = self.pod.limit("memory")
-        for what, free, reserve in (
-            ("the pod's limit", None if limit is None else limit - now.working_set_bytes, _POD_RESERVE),
-            ("its node", now.free_bytes, _NODE_RESERVE),
-        ):
-            if free is not None and self._mib * _MIB + reserve > free:
+        rooms = [("its node", now.free_bytes, _NODE_RESERVE)]
+        if limit is not None:
+            rooms.append(("the pod's limit", round(limit) - now.working_set_bytes, _POD_RESERVE))
+        for what, free, reserve in rooms:
+            if self._mib * _MIB + reserve > free:
                 raise RefusedError(
-                    f"{self._mib} MiB and a reserve of {reserve // _MIB} MiB don't fit into {what}: "
-                    f"{free / _MIB:.0f} MiB are left"
+                    f"{self._mib} MiB and a reserve of {reserve // _MIB} MiB don't fit into "
+                    f"{what}: {free // _MIB} MiB are left"
                 )
 
     def _held_mib(self) -> float:

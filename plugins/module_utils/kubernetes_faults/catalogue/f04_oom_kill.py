@@ -30,8 +30,8 @@ class OomKill(RestartingChaos, like=OnHost):
     on_container = True
     summary = "The container's memory limit is passed, and the kernel kills the engine."
     symptoms = (
-        "The container's last end is OOMKilled and its restarts count up; its tokens cease, requests "
-        "in it fail; the others take its share until it is ready."
+        "The container's last end is OOMKilled and its restarts count up; its tokens cease, "
+        "requests in it fail; the others take its share until it is ready."
     )
     requirements = "Chaos Mesh (role chaos_mesh), and a memory limit of the pod's container."
     mechanisms = by_default("stress_chaos")

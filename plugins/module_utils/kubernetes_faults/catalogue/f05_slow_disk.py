@@ -54,7 +54,9 @@ class SlowDisk(ChaosFault, like=OnHost):
             in_memory = (volume.get("emptyDir") or {}).get("medium") == "Memory"
             if not in_memory and not any(name in volume for name in _NO_DISK):
                 return str(mount["mountPath"])
-        raise RefusedError(f"pod {self.pod.name} has no volume that is a disk: nothing to slow down")
+        raise RefusedError(
+            f"pod {self.pod.name} has no volume that is a disk: nothing to slow down"
+        )
 
     def spec(self) -> Object:
         return {

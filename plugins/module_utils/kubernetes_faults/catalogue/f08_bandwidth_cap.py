@@ -54,8 +54,8 @@ class BandwidthCap(NetworkChaosFault, like=OnHost):
             )
         if self._rate(found) <= _TOLERANCE * self._bytes_s:
             raise RefusedError(
-                f"the pod answers with {self._rate(found) * 8 / 1000:.0f} kbit/s without the fault: "
-                f"ask for less than {self._rate(found) * 8 / 1000 / _TOLERANCE:.0f}"
+                f"the pod answers with {self._rate(found) * 8 / 1000:.0f} kbit/s without the "
+                f"fault: ask for less than {self._rate(found) * 8 / 1000 / _TOLERANCE:.0f}"
             )
 
     @staticmethod

@@ -25,8 +25,9 @@ class KvConfig(ServeConfigFault):
     summary = "The engines are deployed again with fewer blocks of KV cache."
     layer = "configuration"
     symptoms = (
-        "At the same load the KV cache fills, requests wait for room in it and are preempted, queue "
-        "time and time to first token rise; before that the engines are deployed again, for minutes."
+        "At the same load the KV cache fills, requests wait for room in it and are preempted, "
+        "queue time and time to first token rise; before that the engines are deployed again, for "
+        "minutes."
     )
     mechanisms = by_default("serve_config")
     parameters = (
@@ -55,7 +56,7 @@ class KvConfig(ServeConfigFault):
         return time.monotonic() - self._begin > 1 and self.taken() and not self.ailing()
 
     def remarks(self) -> list[str]:
-        return ["the engines' own caches can't be seen through the API: Serve's status is the proof"]
+        return ["the engines' own caches can't be seen through the API: Serve's status is it"]
 
     def measured_dose(self) -> dict[str, float]:
         return {"config_generation": float(self._generation)}

@@ -20,8 +20,8 @@ class BadRollout(ServeConfigFault):
     summary = "A configuration is rolled out with which no engine starts."
     layer = "change"
     symptoms = (
-        "From the change on replicas end and none takes their place: the application is not healthy, "
-        "requests fail or wait; the change itself is the first event."
+        "From the change on replicas end and none takes their place: the application is not "
+        "healthy, requests fail or wait; the change itself is the first event."
     )
     mechanisms = by_default("serve_config")
     parameters = (
