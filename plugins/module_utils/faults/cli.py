@@ -107,7 +107,8 @@ def _run(options: argparse.Namespace) -> int:
 def _watchdog(options: argparse.Namespace) -> int:
     state = StateDir(options.state_dir)
     watchdog.detach()
-    watchdog.watch(state, state.window(options.window), options.ttl_s, options.lease_s)
+    patience = watchdog.Patience(options.ttl_s, options.lease_s, options.retry_s)
+    watchdog.watch(state, state.window(options.window), patience)
     return 0
 
 
@@ -186,6 +187,9 @@ def _parser(platform: Platform) -> argparse.ArgumentParser:
     dog.add_argument("--ttl-s", type=float, required=True, help="undo after so many seconds")
     dog.add_argument(
         "--lease-s", type=float, default=Fault.lease_s, help="or when its runner is silent so long"
+    )
+    dog.add_argument(
+        "--retry-s", type=float, default=watchdog.LEAST_RETRY_S, help="and try it for so long"
     )
 
     command("revert", _revert, "Undo whatever is left, and end an active fault.", state=True)

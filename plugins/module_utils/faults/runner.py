@@ -103,11 +103,11 @@ class Runner:
         self._state = state
         self._watchdog_command = watchdog_command
         self._telling = telling
-        self._ttl_s = (
-            fault.give_deadline_s
-            + fault.duration_s
-            + fault.revert_deadline_s
-            + watchdog.TTL_MARGIN_S
+        longest_s = fault.give_deadline_s + fault.duration_s + fault.revert_deadline_s
+        self._patience = watchdog.Patience(
+            ttl_s=longest_s + watchdog.TTL_MARGIN_S,
+            lease_s=fault.lease_s,
+            retry_s=max(fault.revert_deadline_s, watchdog.LEAST_RETRY_S),
         )
         self._parent = parent
         self._stop = threading.Event()
@@ -149,7 +149,7 @@ class Runner:
     def _prepare(self) -> Undo:
         """Refuse, or put the undo on the disk."""
         self._record("PREFLIGHT")
-        lock.acquire(self._state, self._window, self._ttl_s)
+        lock.acquire(self._state, self._window, self._patience.ttl_s)
         self._telling.check()
         self._fault.preflight()
         self._measure_clocks()
@@ -174,8 +174,7 @@ class Runner:
                 self._watchdog_command,
                 self._state,
                 self._window,
-                self._ttl_s,
-                self._fault.lease_s,
+                self._patience,
                 self._fault.arm_deadline_s,
             )
             self._record("ARMED", watchdog=self._watchdog.pid)

@@ -26,6 +26,7 @@ from .api import NODE, POD, RAY_SERVICE, Api, Object, connect
 
 FORMAT = 1
 ISOLATION = "kubernetes"
+SERVICE = "service/llm"
 _UNITS = {
     "m": 1e-3,
     **{unit: 1000.0**power for power, unit in enumerate("kMGT", 1)},
@@ -191,7 +192,7 @@ class Cluster:
                 used = ", ".join(sorted({f"node/{pod.node}" for pod in pods})) or "none"
                 raise RefusedError(f"{component} runs no pod of the lab; its nodes are: {used}")
             return ClusterPart(component, node)
-        if kind == "service":
+        if component == SERVICE:
             service = self.service and self.api.get(RAY_SERVICE, self.namespace, self.service)
             if not service:
                 raise RefusedError(f"there is no RayService of {component} in {self.namespace}")
