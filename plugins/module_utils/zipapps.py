@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import re
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 _SHEBANG = b"#!/usr/bin/env python3\n"
@@ -17,8 +18,8 @@ _IGNORED_FOLDER = "__pycache__"
 _ENTRY_POINT = re.compile(r"(?P<module>(?P<package>\w+)(\.\w+)*):(?P<function>\w+)")
 
 
-def build_zipapp(package: Path, entry_point: str) -> bytes:
-    """Return a zipapp of one package.
+def build_zipapp(package: Path, entry_point: str, beside: Sequence[str] = ()) -> bytes:
+    """Return a zipapp of one package, and of those that it needs beside it.
 
     Parameters
     ----------
@@ -26,23 +27,32 @@ def build_zipapp(package: Path, entry_point: str) -> bytes:
         The package's folder; the archive holds it under its own name.
     entry_point
         ``package.module:function``, called without arguments; it returns the exit code.
+    beside
+        Names of packages in the same folder, from which it imports relatively (``from ..other``).
+        The archive then holds all of them in a package of that folder's name.
 
     Raises
     ------
     ValueError
         If the folder is no package or the entry point does not lead into it.
     """
-    if not (package / "__init__.py").is_file():
-        raise ValueError(f"{package} is no Python package")
+    packages = [package, *(package.with_name(name) for name in beside)]
+    for each in packages:
+        if not (each / "__init__.py").is_file():
+            raise ValueError(f"{each} is no Python package")
     match = _ENTRY_POINT.fullmatch(entry_point)
     if match is None or match["package"] != package.name:
         raise ValueError(f"{entry_point!r} is no function of {package.name}")
+    above = package.parent.name + "/" if beside else ""
     content = {
-        f"{package.name}/{file.relative_to(package).as_posix()}": file.read_bytes()
-        for file in package.rglob("*")
+        f"{above}{each.name}/{file.relative_to(each).as_posix()}": file.read_bytes()
+        for each in packages
+        for file in each.rglob("*")
         if file.is_file() and _IGNORED_FOLDER not in file.parts
     }
-    module, function = match["module"], match["function"]
+    if beside:
+        content[f"{above}__init__.py"] = b""
+    module, function = above.replace("/", ".") + match["module"], match["function"]
     main = f"import {module}\n\nraise SystemExit({module}.{function}())\n"
     content["__main__.py"] = main.encode()
     archive = io.BytesIO(_SHEBANG)

@@ -11,6 +11,7 @@ short_description: List the catalogue of faults
 version_added: 0.1.0
 description:
   - Asks the chaos agent of the host which faults it can do, with their parameters and bounds.
+    The agent for a cluster has a catalogue of its own, with the same ids.
 author: The rcalab.llm authors (@rcalab)
 attributes:
   check_mode:
@@ -48,6 +49,12 @@ faults:
     name:
       description: Its name.
       type: str
+    platform:
+      description: Where the agent does it, V(host) or V(kubernetes).
+      type: str
+    mechanisms:
+      description: The ways to do it. The value is the isolation of the lab for which one is the default.
+      type: dict
     parameters:
       description: Its parameters, each with default and bounds.
       type: list

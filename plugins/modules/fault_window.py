@@ -13,6 +13,8 @@ description:
   - Runs the chaos agent of the host, which refuses early, writes the undo to the disk,
     arms a watchdog, gives the dose, verifies its effect at the target, holds it,
     puts everything back, and verifies that too.
+  - With O(cluster_file) the target is in a Kubernetes cluster, and the host is the machine that speaks to its API, as a rule the controller.
+    Most doses are then given by Chaos Mesh, whose experiments end by themselves should that machine be gone.
   - Blocks for the whole window; use C(async) to do something else meanwhile.
   - Whatever is killed meanwhile, Ansible, this module or the agent, the target is put back
     within 30 seconds after the end of the dose at most. What a fault has ended may take longer to be started again, by Ray or the lab's
@@ -35,7 +37,8 @@ options:
     required: true
   target:
     description:
-      - The component to do it to, one of those in O(pods_file) or of the lab beyond its pods, such as V(client/loadgen) and V(service/llm).
+      - The component to do it to, one of those in O(pods_file), of the lab beyond its pods, such as V(client/loadgen) and V(service/llm), or of the
+        namespace that O(cluster_file) names.
       - M(rcalab.llm.fault_info) says which kinds a fault takes.
     type: str
     required: true
@@ -52,9 +55,13 @@ options:
     type: path
     required: true
   pods_file:
-    description: The file that lists the pods of the lab, C(pods.json).
+    description: The file that lists the pods of a lab on this host, C(pods.json).
     type: path
-    required: true
+  cluster_file:
+    description:
+      - The file that describes a lab in a cluster, C(cluster.json), which the role C(rcalab.llm.chaos_agent) writes.
+      - Needs the Python package C(kubernetes), and at O(agent_path) the agent for a cluster.
+    type: path
   truth_path:
     description: Where to write the ground truth on the host. Its folder must be there.
     type: path
@@ -107,6 +114,17 @@ EXAMPLES = r"""
     state_dir: /var/lib/rcalab/chaos/state
     pods_file: /var/lib/rcalab/pods.json
     truth_path: /srv/results/run-01/ground_truth.json
+
+- name: Delay all that a replica in a cluster sends
+  rcalab.llm.fault_window:
+    fault: F06
+    target: replica/llm-0
+    parameters:
+      delay_ms: 200
+    agent_path: "{{ chaos_agent_path }}"
+    state_dir: "{{ chaos_agent_state_dir }}"
+    cluster_file: "{{ chaos_agent_cluster_file }}"
+  delegate_to: localhost
 """
 
 RETURN = r"""
@@ -135,7 +153,8 @@ def main() -> None:
             "parameters": {"type": "dict", "default": {}},
             "agent_path": {"type": "path", "required": True},
             "state_dir": {"type": "path", "required": True},
-            "pods_file": {"type": "path", "required": True},
+            "pods_file": {"type": "path"},
+            "cluster_file": {"type": "path"},
             "truth_path": {"type": "path"},
             "events_path": {"type": "path"},
             "confirm": {"type": "str"},
@@ -150,12 +169,17 @@ def main() -> None:
                 },
             },
         },
+        mutually_exclusive=[("pods_file", "cluster_file")],
+        required_one_of=[("pods_file", "cluster_file")],
         supports_check_mode=True,
     )
     options = module.params
     named = ("fault", "target", "parameters", "confirm", "guard")
     spec = {name: options[name] for name in named if options[name] is not None}
-    arguments = ["run", "--state-dir", options["state_dir"], "--pods", options["pods_file"]]
+    arguments = ["run", "--state-dir", options["state_dir"]]
+    for option in ("pods", "cluster"):
+        if options[f"{option}_file"] is not None:
+            arguments += [f"--{option}", options[f"{option}_file"]]
     # The death of this process ends the fault, long before its time to live.
     arguments += ["--parent", str(os.getpid())]
     if options["truth_path"] is not None:

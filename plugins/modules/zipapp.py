@@ -25,6 +25,13 @@ options:
     description: The package's folder.
     type: path
     required: true
+  beside:
+    description:
+      - Packages in the same folder from which it imports relatively (C(from ..other import)).
+      - The file then holds all of them in a package of that folder's name.
+    type: list
+    elements: str
+    default: []
   entry_point:
     description: The function that the file calls, as V(package.module:function).
     type: str
@@ -56,6 +63,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "package": {"type": "path", "required": True},
+            "beside": {"type": "list", "elements": "str", "default": []},
             "entry_point": {"type": "str", "required": True},
             "dest": {"type": "path", "required": True},
         },
@@ -63,7 +71,9 @@ def main() -> None:
     )
     dest = Path(module.params["dest"])
     try:
-        content = build_zipapp(Path(module.params["package"]), module.params["entry_point"])
+        content = build_zipapp(
+            Path(module.params["package"]), module.params["entry_point"], module.params["beside"]
+        )
         changed = not dest.is_file() or dest.read_bytes() != content
         if changed and not module.check_mode:
             dest.parent.mkdir(parents=True, exist_ok=True)

@@ -14,9 +14,12 @@ kubernetes.core, helm and kubectl run against it as they are. It plays documente
   pruned, or refused with `fieldValidation=Strict`;
 - the controllers of ``players``: what a namespace, a workload or an operator's resource becomes.
   All of them act before the answer to a request goes out, so a test never waits for luck;
+- what the kubelet counts of pods and what pods answer through the API server, as far as experiments
+  of Chaos Mesh change it (``proxies``);
 - misbehaviour on demand (``script``): an object that never becomes ready, errors, slowness.
 
-What it does not play: it runs no container (no logs, no exec, no port-forward); it has no
+What it does not play: it runs no container (no exec, no port-forward, no logs but what a test puts into
+the annotation `fake/log`); it has no
 authorization (every bearer of the token may do all) and no admission webhook; the built-in kinds
 are not checked against their schemas (`tests/packages/collection` does that); of custom resources
 it leaves out validation rules in CEL and conversion between versions; there are no quotas,

@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 import yaml
 
-from . import discovery, errors, protobuf, subresources, verbs
+from . import discovery, errors, protobuf, proxies, subresources, verbs
 from .errors import ApiError
 from .kinds import Kind
 from .lists import list_objects, watch
@@ -83,10 +83,24 @@ class Handler(BaseHTTPRequestHandler):
             if found is not None:
                 self._send(200, found)
                 return
+        if self.command == "GET" and self._pass_on():
+            return
         if self.command == "POST" and (asked := discovery.review_at(self._path)):
             self._send(201, subresources.review(asked))
             return
         self._resource(body)
+
+    def _pass_on(self) -> bool:
+        """Answer for what is behind the API server, if the path leads there."""
+        cluster = self.fake.cluster
+        with cluster.storage.lock:
+            cluster.settle()
+            passed = proxies.answer(cluster, self._path)
+        if passed is None:
+            return False
+        time.sleep(passed.delay_s)
+        self._send_bytes(passed.status, passed.media_type, passed.content, passed.date)
+        return True
 
     def _check_token(self) -> None:
         sent = self.headers.get("Authorization")
@@ -141,6 +155,9 @@ class Handler(BaseHTTPRequestHandler):
             cluster.settle()
             code, answer = self._act(verb, target, body)
             cluster.settle()
+        if target.subresource == "log":
+            self._send_text(answer["text"])
+            return
         self._send(code, answer)
 
     def _verb(self, target: Target) -> str:
@@ -252,8 +269,11 @@ class Handler(BaseHTTPRequestHandler):
     def _send_text(self, text: str) -> None:
         self._send_bytes(200, "text/plain", text.encode())
 
-    def _send_bytes(self, code: int, media_type: str, content: bytes) -> None:
-        self.send_response(code)
+    def _send_bytes(
+        self, code: int, media_type: str, content: bytes, date: str | None = None
+    ) -> None:
+        self.send_response_only(code)
+        self.send_header("Date", date or self.date_time_string())
         self.send_header("Content-Type", media_type)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()

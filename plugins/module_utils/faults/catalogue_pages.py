@@ -20,6 +20,7 @@ def as_json(faults: Iterable[type[Fault]]) -> str:
             "name": fault.name,
             "summary": fault.summary,
             "layer": fault.layer,
+            "platform": fault.platform,
             "sham": fault.sham,
             "kinds": list(fault.kinds),
             "mechanisms": dict(fault.mechanisms),

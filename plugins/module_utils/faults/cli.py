@@ -10,13 +10,15 @@ import json
 import socket
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import ModuleType
 
-from . import lock, processes, recovery, registry, watchdog
+from . import catalogue, lock, processes, recovery, registry, watchdog
 from .catalogue_pages import as_json, as_markdown, as_text
-from .contract import Spec, Target
+from .contract import Fault, Spec, Target
 from .errors import FaultError, RefusedError
-from .lab import load_lab
+from .lab import check_allowed, load_lab
 from .runner import Runner, Telling, check
 from .state import StateDir
 
@@ -41,14 +43,42 @@ exit codes:
   3 not effective, 4 aborted, 5 contaminated; 0 and 3 to 5 print the ground truth as JSON"""
 
 
+@dataclass(frozen=True)
+class Platform:
+    """What one platform has otherwise than another.
+
+    Attributes
+    ----------
+    catalogue
+        The package of its faults.
+    option, meaning
+        The option that names the file which describes the lab, and what its help says.
+    find_target
+        Looks a spec's target up in that file; raises `RefusedError`.
+    """
+
+    catalogue: ModuleType
+    option: str
+    meaning: str
+    find_target: Callable[[Path, Spec], Target]
+
+
+def _find_on_host(path: Path, spec: Spec) -> Target:
+    lab = load_lab(path)
+    check_allowed(lab.deny, spec.fault, spec.target)
+    return Target(lab.find(spec.target), socket.gethostname(), lab)
+
+
+HOST = Platform(catalogue, "--pods", "the lab's pods.json", _find_on_host)
+
+
 def _run(options: argparse.Namespace) -> int:
+    platform: Platform = options.platform
     text = sys.stdin.read() if options.spec == "-" else Path(options.spec).read_text("utf-8")
     spec = Spec.parse(text)
-    fault_class = registry.find(spec.fault)
-    lab = load_lab(options.pods)
-    lab.check_allowed(spec.fault, spec.target)
+    fault_class = registry.find(spec.fault, platform.catalogue)
     results = None if options.truth is None else options.truth.absolute().parent
-    target = Target(lab.find(spec.target), socket.gethostname(), lab, results)
+    target = replace(platform.find_target(options.lab, spec), results=results)
     fault = fault_class(target, spec.parameters)
     if fault.needs_confirmation and spec.confirm != spec.target:
         raise RefusedError(
@@ -78,7 +108,8 @@ def _run(options: argparse.Namespace) -> int:
 def _watchdog(options: argparse.Namespace) -> int:
     state = StateDir(options.state_dir)
     watchdog.detach()
-    watchdog.watch(state, state.window(options.window), options.ttl_s)
+    patience = watchdog.Patience(options.ttl_s, options.lease_s, options.retry_s)
+    watchdog.watch(state, state.window(options.window), patience)
     return 0
 
 
@@ -88,7 +119,7 @@ def _revert(options: argparse.Namespace) -> int:
 
 
 def _list(options: argparse.Namespace) -> int:
-    faults = registry.faults().values()
+    faults = registry.faults(options.platform.catalogue).values()
     formats = {"json": as_json, "markdown": as_markdown, "text": as_text}
     sys.stdout.write(formats[options.format](faults))
     return 0
@@ -110,7 +141,7 @@ def _print_json(value: object) -> None:
     sys.stdout.write(json.dumps(value) + "\n")
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(platform: Platform) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="agent.pyz",
         description=_DESCRIPTION,
@@ -137,13 +168,15 @@ def _parser() -> argparse.ArgumentParser:
             sub.add_argument(
                 "--state-dir", type=Path, required=True, help="journal, lock and undo of this lab"
             )
-        sub.set_defaults(call=call)
+        sub.set_defaults(call=call, platform=platform)
         return sub
 
     run = command(
         "run", _run, "Do one fault, and wait for its end.", state=True, epilog=_RUN_EPILOG
     )
-    run.add_argument("--pods", type=Path, required=True, help="the lab's pods.json")
+    run.add_argument(
+        platform.option, dest="lab", type=Path, required=True, help=platform.meaning
+    )
     run.add_argument("--spec", default="-", help="file with the spec as JSON (default: stdin)")
     run.add_argument("--truth", type=Path, help="where to write ground_truth.json")
     run.add_argument("--events", type=Path, help="where to tell loadgen the window's start and end")
@@ -153,6 +186,12 @@ def _parser() -> argparse.ArgumentParser:
     dog = command("watchdog", _watchdog, "Watch over a window (started by run).", state=True)
     dog.add_argument("--window", required=True, help="the window's name")
     dog.add_argument("--ttl-s", type=float, required=True, help="undo after so many seconds")
+    dog.add_argument(
+        "--lease-s", type=float, default=Fault.lease_s, help="or when its runner is silent so long"
+    )
+    dog.add_argument(
+        "--retry-s", type=float, default=watchdog.LEAST_RETRY_S, help="and try it for so long"
+    )
 
     command("revert", _revert, "Undo whatever is left, and end an active fault.", state=True)
     command("status", _status, "Show what is active, and what is left to undo.", state=True)
@@ -161,9 +200,9 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, platform: Platform = HOST) -> int:
     """Run a command and return its exit code."""
-    options = _parser().parse_args(arguments)
+    options = _parser(platform).parse_args(arguments)
     try:
         return int(options.call(options))
     except RefusedError as error:

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
+from . import clocks
 from .errors import RefusedError
 from .guard import GuardSpec
-from .lab import Lab, Part
+from .lab import Grafana, Lab, Part
 from .pods import Pod
 from .undo import Undo
 from .undo_action import UndoAction
@@ -117,6 +119,18 @@ class Spec:
         )
 
 
+class Where(Protocol):
+    """What a component is: a pod, or a part of the lab that is none."""
+
+    @property
+    def component(self) -> str:
+        """Its component, such as ``replica/llm-0``."""
+
+    @property
+    def isolation(self) -> str:
+        """By which a fault's default mechanism is chosen."""
+
+
 @dataclass(frozen=True)
 class Target:
     """What the fault is done to, and the lab around it where it is known.
@@ -127,7 +141,7 @@ class Target:
         Where the run keeps what it measured; None where nobody asked for that.
     """
 
-    where: Pod | Part
+    where: Where
     host: str
     around: Lab | None = None
     results: Path | None = None
@@ -147,7 +161,7 @@ class Target:
     @property
     def part(self) -> Part:
         """The part of the lab that it is; raises `RefusedError` where it is a pod."""
-        if isinstance(self.where, Pod):
+        if not isinstance(self.where, Part):
             raise RefusedError(f"{self.component} is a pod")
         return self.where
 
@@ -157,6 +171,22 @@ class Target:
         if self.around is None:
             raise RefusedError(f"nothing is known of the lab around {self.component}")
         return self.around
+
+    @property
+    def grafana(self) -> Grafana | None:
+        """Where its windows are annotated; None for nowhere."""
+        return None if self.around is None else self.around.grafana
+
+    def clocks(self) -> dict[str, Callable[[], dict[str, float]]]:
+        """Return what asks other clocks how far they are from this host's, by their names."""
+        if self.around is None or self.around.prometheus is None:
+            return {}
+        return {"Prometheus": partial(clocks.prometheus_offset_ms, self.around.prometheus)}
+
+    def describe(self) -> dict[str, str]:
+        """Return what the ground truth tells of it."""
+        pod = self.where.name if isinstance(self.where, Pod) else ""
+        return {"component": self.component, "pod": pod, "host": self.host}
 
 
 class Fault(ABC):
@@ -172,6 +202,7 @@ class Fault(ABC):
     layer: ClassVar[str]
     symptoms: ClassVar[str]
     requirements: ClassVar[str]
+    platform: ClassVar[str] = "host"
     # A sham goes through every step without a dose; its effect must not be seen.
     sham: ClassVar[bool] = False
     # Kinds of components that it can be done to.
@@ -186,12 +217,18 @@ class Fault(ABC):
     needs_confirmation: ClassVar[bool] = False
     # How long the watchdog may take to watch, in seconds.
     arm_deadline_s: ClassVar[float] = 10.0
+    # How long a look at the target may keep the runner from showing that it lives, in seconds.
+    lease_s: ClassVar[float] = 5.0
+    # How long others, whom `inject` has asked, may take to give the dose, in seconds.
+    give_deadline_s: ClassVar[float] = 0.0
     # How long the effect may take to be seen, in seconds.
     effect_deadline_s: ClassVar[float] = 20.0
     # How long the target may take to be as it was, from the revert, in seconds.
     revert_deadline_s: ClassVar[float] = 5.0
     # How long the target is watched before the dose, to compare with, in seconds.
     baseline_s: ClassVar[float] = 1.0
+    # The window's name, once it has one.
+    window_id: str = ""
 
     def __init__(self, target: Target, values: Mapping[str, object]) -> None:
         """Take a target and the user's parameters.
@@ -265,6 +302,14 @@ class Fault(ABC):
     @abstractmethod
     def inject(self) -> None:
         """Give the dose."""
+
+    def missing_dose(self) -> str | None:
+        """Say what is still missing of the dose, where `inject` has others give it."""
+        return None
+
+    def given_at(self) -> str | None:
+        """Return the time of the dose as those tell it who gave it; None where it was `inject`."""
+        return None
 
     @abstractmethod
     def verify_effect(self) -> bool:

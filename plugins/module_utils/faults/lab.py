@@ -12,7 +12,7 @@ from __future__ import annotations
 import fnmatch
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -167,15 +167,6 @@ class Lab:
             if pod.component.startswith("replica/") and pod.address is not None
         )
 
-    def check_allowed(self, fault: str, component: str) -> None:
-        """Raise `RefusedError` for a fault or a component on the lab's deny list."""
-        for pattern in self.deny:
-            if fnmatch.fnmatchcase(fault, pattern) or fnmatch.fnmatchcase(component, pattern):
-                raise RefusedError(
-                    f"{fault} on {component} is on this lab's deny list ({pattern}; "
-                    f"chaos_agent_deny of the role chaos_agent)"
-                )
-
     def find(self, component: str) -> Pod | Part:
         """Return what a component is.
 
@@ -200,6 +191,16 @@ class Lab:
             f"target {component!r} is {what} of this lab, whose GPUs are {', '.join(known)}; where "
             f"the host has others now, {_MISSING}"
         )
+
+
+def check_allowed(deny: Iterable[str], fault: str, component: str) -> None:
+    """Raise `RefusedError` for a fault or a component on the lab's deny list."""
+    for pattern in deny:
+        if fnmatch.fnmatchcase(fault, pattern) or fnmatch.fnmatchcase(component, pattern):
+            raise RefusedError(
+                f"{fault} on {component} is on this lab's deny list ({pattern}; "
+                f"chaos_agent_deny of the role chaos_agent)"
+            )
 
 
 def load_lab(pods_path: Path) -> Lab:

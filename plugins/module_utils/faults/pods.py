@@ -135,7 +135,7 @@ def _pod(item: dict[str, Any], lab: str, isolation: str) -> Pod:
     controllers = {key: Path(value) for key, value in cgroup.items() if key != "version"}
     for path in controllers.values():
         # A dose on a parent or on another's cgroup would starve more than the pod.
-        if not is_cgroup_path(path) or path.name != name:
+        if not is_cgroup_path(path) or not _is_named(path, name, item.get("uid")):
             raise ValueError(f"{path} is no cgroup of pod {name}")
     return Pod(
         lab,
@@ -147,6 +147,13 @@ def _pod(item: dict[str, Any], lab: str, isolation: str) -> Pod:
         address=item.get("address"),
         controllers=controllers,
     )
+
+
+def _is_named(path: Path, name: str, uid: str | None) -> bool:
+    """Say whether a cgroup is named as the pod, or as the kubelet names one by its uid."""
+    if uid is None:
+        return path.name == name
+    return f"pod{uid}" in path.name.replace("_", "-")
 
 
 def _netns(item: dict[str, Any], lab: str) -> Netns | None:

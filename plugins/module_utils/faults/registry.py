@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, The rcalab.llm authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The catalogue: every `Fault` in a module of ``catalogue/``, found by being there."""
+"""A catalogue: every `Fault` in a module of its package, found by being there."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import importlib
 import inspect
 import pkgutil
 from collections.abc import Mapping
+from types import ModuleType
 
 from . import catalogue
 from .contract import Fault
@@ -17,11 +18,11 @@ from .errors import RefusedError
 
 
 @functools.cache
-def faults() -> Mapping[str, type[Fault]]:
-    """Return the faults by id, in the order of their ids."""
+def faults(package: ModuleType = catalogue) -> Mapping[str, type[Fault]]:
+    """Return the faults of a catalogue by id, in the order of their ids."""
     found: dict[str, type[Fault]] = {}
-    for info in pkgutil.iter_modules(catalogue.__path__):
-        module = importlib.import_module(f"{catalogue.__name__}.{info.name}")
+    for info in pkgutil.iter_modules(package.__path__):
+        module = importlib.import_module(f"{package.__name__}.{info.name}")
         for fault in filter(inspect.isclass, vars(module).values()):
             if issubclass(fault, Fault) and fault.__module__ == module.__name__:
                 if fault.id in found:
@@ -30,7 +31,7 @@ def faults() -> Mapping[str, type[Fault]]:
     return dict(sorted(found.items()))
 
 
-def find(fault_id: str) -> type[Fault]:
+def find(fault_id: str, package: ModuleType = catalogue) -> type[Fault]:
     """Return the fault with the id.
 
     Raises
@@ -38,7 +39,8 @@ def find(fault_id: str) -> type[Fault]:
     RefusedError
         If there is none.
     """
-    fault = faults().get(fault_id)
+    known = faults(package)
+    fault = known.get(fault_id)
     if fault is None:
-        raise RefusedError(f"there is no fault {fault_id!r}; there are {', '.join(faults())}")
+        raise RefusedError(f"there is no fault {fault_id!r}; there are {', '.join(known)}")
     return fault

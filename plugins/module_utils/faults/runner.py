@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import announcements, clocks, files, lock, processes, watchdog
+from . import announcements, files, lock, processes, watchdog
 from .announcements import Annotation
 from .contract import Fault
 from .errors import FaultError, NotRevertedError, RefusedError
@@ -103,7 +103,12 @@ class Runner:
         self._state = state
         self._watchdog_command = watchdog_command
         self._telling = telling
-        self._ttl_s = fault.duration_s + fault.revert_deadline_s + watchdog.TTL_MARGIN_S
+        longest_s = fault.give_deadline_s + fault.duration_s + fault.revert_deadline_s
+        self._patience = watchdog.Patience(
+            ttl_s=longest_s + watchdog.TTL_MARGIN_S,
+            lease_s=fault.lease_s,
+            retry_s=max(fault.revert_deadline_s, watchdog.LEAST_RETRY_S),
+        )
         self._parent = parent
         self._stop = threading.Event()
         self._stop_reason = ""
@@ -124,6 +129,7 @@ class Runner:
         """
         with self._stop_signals():
             self._window = self._state.new_window(self._fault.id)
+            self._fault.window_id = self._window.id
             self._record("PLANNED", fault=self._fault.id, target=self._fault.target.component)
             try:
                 undo = self._prepare()
@@ -143,7 +149,7 @@ class Runner:
     def _prepare(self) -> Undo:
         """Refuse, or put the undo on the disk."""
         self._record("PREFLIGHT")
-        lock.acquire(self._state, self._window, self._ttl_s)
+        lock.acquire(self._state, self._window, self._patience.ttl_s)
         self._telling.check()
         self._fault.preflight()
         self._measure_clocks()
@@ -168,7 +174,7 @@ class Runner:
                 self._watchdog_command,
                 self._state,
                 self._window,
-                self._ttl_s,
+                self._patience,
                 self._fault.arm_deadline_s,
             )
             self._record("ARMED", watchdog=self._watchdog.pid)
@@ -176,7 +182,8 @@ class Runner:
                 self._hold_baseline()
                 self._record("INJECTING")
                 self._fault.inject()
-                self._truth.stamp("applied")
+                self._await_dose()
+                self._truth.stamp("applied", self._fault.given_at())
                 self._truth.write(self._window.truth_file)
                 self._announce_begin()
                 self._hold_dose()
@@ -192,6 +199,18 @@ class Runner:
             self._tick()
             self._stop.wait(min(_TICK_S, end - now))
         self._tick()
+
+    def _await_dose(self) -> None:
+        deadline = time.monotonic() + self._fault.give_deadline_s
+        while missing := self._fault.missing_dose():
+            if time.monotonic() >= deadline:
+                raise _Ended(
+                    "not_effective",
+                    "controller",
+                    f"the dose was not given within {self._fault.give_deadline_s:g} s: {missing}",
+                )
+            self._stop.wait(_TICK_S)
+            self._tick()
 
     def _hold_dose(self) -> None:
         fault, begin = self._fault, time.monotonic()
@@ -262,13 +281,11 @@ class Runner:
         lock.release(self._state, self._window)
 
     def _measure_clocks(self) -> None:
-        around = self._fault.target.around
-        if around is None or around.prometheus is None:
-            return
-        try:
-            self._truth.clock_offsets_ms = clocks.prometheus_offset_ms(around.prometheus)
-        except OSError as error:
-            self._truth.messages.append(f"Prometheus' clock can't be compared: {error}")
+        for name, ask in self._fault.target.clocks().items():
+            try:
+                self._truth.clock_offsets_ms |= ask()
+            except OSError as error:
+                self._truth.messages.append(f"the clock of {name} can't be compared: {error}")
 
     def _measure(self) -> None:
         if self._truth.times["applied"] is None:
@@ -321,10 +338,10 @@ class Runner:
             announcements.write_event(
                 self._telling.events_path, announcements.WINDOW_START, self._truth.title
             )
-        around = self._fault.target.around
-        if around is not None and around.grafana is not None:
+        grafana = self._fault.target.grafana
+        if grafana is not None:
             tags = [self._fault.id, self._fault.target.component]
-            self._annotation = Annotation(around.grafana, self._truth.title, tags)
+            self._annotation = Annotation(grafana, self._truth.title, tags)
             self._annotate(self._annotation.begin)
 
     def _announce_end(self) -> None:

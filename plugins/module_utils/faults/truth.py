@@ -18,7 +18,6 @@ from typing import Any
 from . import files, times
 from .contract import Fault
 from .errors import FaultError
-from .pods import Pod
 
 FORMAT = 1
 # The collection's (galaxy.yml).
@@ -67,18 +66,13 @@ class GroundTruth:
             {"component": component, "metrics": list(metrics)}
             for component, metrics in fault.root_causes().items()
         ]
-        where = fault.target.where
         return cls(
             fault=fault.id,
             name=fault.name,
             sham=fault.sham,
             mechanism=fault.mechanism,
             parameters=dict(fault.values),
-            target={
-                "component": fault.target.component,
-                "pod": where.name if isinstance(where, Pod) else "",
-                "host": fault.target.host,
-            },
+            target=fault.target.describe(),
             root_causes=[] if fault.sham else causes,
             times={**dict.fromkeys(TIMES), "requested": times.now_text()},
             dose={"intended": fault.intended_dose(), "measured": {}},
@@ -94,10 +88,10 @@ class GroundTruth:
         """The window in a few words: the fault and its target."""
         return f"{self.fault} {self.name} on {self.target['component']}"
 
-    def stamp(self, name: str) -> None:
-        """Set a time to now, unless it has come already."""
+    def stamp(self, name: str, time: str | None = None) -> None:
+        """Set a time to now or to what others tell, unless it has come already."""
         if self.times[name] is None:
-            self.times[name] = times.now_text()
+            self.times[name] = time or times.now_text()
 
     def to_json(self) -> dict[str, Any]:
         """Return the record as in the schema."""

@@ -261,6 +261,11 @@ _ACTIONS: dict[str, type[UndoAction]] = {
 }
 
 
+def know(*actions: type[UndoAction]) -> None:
+    """Have undos be read that hold actions of another platform."""
+    _ACTIONS.update((action.kind, action) for action in actions)
+
+
 @dataclass(frozen=True)
 class Undo:
     """The undo of one fault window.
@@ -268,7 +273,7 @@ class Undo:
     Attributes
     ----------
     boot_id
-        The boot of the machine that it belongs to: a restart undoes every fault by itself.
+        The boot of the machine that it belongs to: a restart undoes what is on that machine.
     runner
         The process that leads the fault, and must be dead before another may undo it.
     truth_path
@@ -293,10 +298,8 @@ class Undo:
         NotRevertedError
             If one failed.
         """
-        if not self._is_of_this_boot():
-            return
         problems = []
-        for action in self.actions:
+        for action in self._left():
             try:
                 action.restore()
             except OSError as error:
@@ -312,10 +315,8 @@ class Undo:
         NotRevertedError
             If something is not as it was.
         """
-        if not self._is_of_this_boot():
-            return
         problems = []
-        for action in self.actions:
+        for action in self._left():
             try:
                 problem = action.remainder()
             except OSError as error:
@@ -325,8 +326,10 @@ class Undo:
         if problems:
             raise NotRevertedError("; ".join(problems))
 
-    def _is_of_this_boot(self) -> bool:
-        return self.boot_id == processes.boot_id()
+    def _left(self) -> list[UndoAction]:
+        """Return the actions that no restart of the machine has carried out."""
+        of_this_boot = self.boot_id == processes.boot_id()
+        return [action for action in self.actions if of_this_boot or action.outlives_boot]
 
     def to_json(self) -> dict[str, Any]:
         """Return what `from_json` reads."""
@@ -336,10 +339,7 @@ class Undo:
             "runner": dataclasses.asdict(self.runner),
             "truth_path": self.truth_path,
             "events_path": self.events_path,
-            "actions": [
-                {"kind": action.kind, **dataclasses.asdict(action)}  # type: ignore[call-overload]
-                for action in self.actions
-            ],
+            "actions": [action.to_json() for action in self.actions],
         }
 
     @classmethod

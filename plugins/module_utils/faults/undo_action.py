@@ -5,14 +5,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class UndoAction(ABC):
     """One thing to put back; a frozen dataclass whose fields are what JSON holds."""
 
     kind: ClassVar[str]
+    # A restart of the machine that keeps the undo leaves its target as it is.
+    outlives_boot: ClassVar[bool] = False
+
+    def to_json(self) -> dict[str, Any]:
+        """Return its kind and its fields."""
+        return {"kind": self.kind, **dataclasses.asdict(self)}  # type: ignore[call-overload]
 
     @abstractmethod
     def restore(self) -> None:

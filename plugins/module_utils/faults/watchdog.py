@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 
 from . import files, processes
 from .errors import FaultError, NotRevertedError
@@ -21,14 +21,32 @@ from .undo import Undo
 
 # Beyond the dose's duration: arming, baseline and revert must fit.
 TTL_MARGIN_S = 30.0
-LEASE_S = 5.0
 _LOOK_S = 0.25
 _RETRY_S = 1.0
-_RETRY_FOR_S = 300.0
+LEAST_RETRY_S = 300.0
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long a watchdog waits for what, in seconds.
+
+    Attributes
+    ----------
+    ttl_s
+        Until it undoes the fault whatever happens.
+    lease_s
+        For the runner to renew its lease.
+    retry_s
+        Until it gives up on a target that can't be put back.
+    """
+
+    ttl_s: float
+    lease_s: float
+    retry_s: float
 
 
 def arm(
-    command: Sequence[str], state: StateDir, window: Window, ttl_s: float, within_s: float
+    command: Sequence[str], state: StateDir, window: Window, patience: Patience, within_s: float
 ) -> Process:
     """Start the watchdog of a window, and return when it watches.
 
@@ -36,8 +54,6 @@ def arm(
     ----------
     command
         How this program is run: the interpreter and the zipapp.
-    ttl_s
-        When it undoes the fault whatever happens, in seconds from now.
     within_s
         How long it may take to start, in seconds.
 
@@ -46,7 +62,9 @@ def arm(
     FaultError
         If it does not start.
     """
-    arguments = ["--state-dir", str(state.path), "--window", window.id, "--ttl-s", str(ttl_s)]
+    arguments = ["--state-dir", str(state.path), "--window", window.id]
+    for name, seconds in asdict(patience).items():
+        arguments += [f"--{name.replace('_', '-')}", str(seconds)]
     with (window.path / "watchdog.log").open("wb") as log:
         subprocess.run(
             [*command, "watchdog", *arguments],
@@ -76,7 +94,7 @@ def detach() -> None:
         os._exit(0)
 
 
-def watch(state: StateDir, window: Window, ttl_s: float) -> None:
+def watch(state: StateDir, window: Window, patience: Patience) -> None:
     """Wait until the fault is undone, and undo it where nobody else will.
 
     That is when the time to live is over, the lease has not been renewed, or the runner is gone.
@@ -84,14 +102,14 @@ def watch(state: StateDir, window: Window, ttl_s: float) -> None:
     Raises
     ------
     FaultError
-        If the undo can't be read, or the target could not be put back in five minutes.
+        If the undo can't be read, or the target could not be put back in time.
     """
     undo = window.read_undo()
     files.write_json(window.watchdog_file, asdict(processes.current()))
-    reason = _wait(window, undo, time.monotonic() + ttl_s)
+    reason = _wait(window, undo, time.monotonic() + patience.ttl_s, patience.lease_s)
     if reason is None:
         return
-    deadline = time.monotonic() + _RETRY_FOR_S
+    deadline = time.monotonic() + patience.retry_s
     while True:
         try:
             _undo(state, window, undo, reason)
@@ -114,7 +132,7 @@ def _undo(state: StateDir, window: Window, undo: Undo, reason: str) -> None:
         restore_until_verified(undo)
 
 
-def _wait(window: Window, undo: Undo, end: float) -> str | None:
+def _wait(window: Window, undo: Undo, end: float, lease_s: float) -> str | None:
     """Return why the fault has to be undone, or None once it is."""
     lease, renewed = _lease(window), time.monotonic()
     while not window.is_undone():
@@ -127,8 +145,8 @@ def _wait(window: Window, undo: Undo, end: float) -> str | None:
             return None if window.is_undone() else "the runner was gone"
         if now > end:
             return "the time to live was over"
-        if now - renewed > LEASE_S:
-            return f"the lease was not renewed for {LEASE_S:g} s"
+        if now - renewed > lease_s:
+            return f"the lease was not renewed for {lease_s:g} s"
         time.sleep(_LOOK_S)
     return None
 

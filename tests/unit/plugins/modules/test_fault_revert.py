@@ -86,6 +86,13 @@ def test_it_reverts_and_the_second_time_changes_nothing(
     assert not is_stopped(stopped)
 
 
+def test_a_cluster_that_cannot_be_reached_is_said_so(run: Run, tmp_path: Path) -> None:
+    result = run(tmp_path, kubeconfig="/nowhere")
+
+    assert result["failed"]
+    assert "not everything could be put back" in result["msg"]
+
+
 def test_check_mode_tells_and_does_nothing(
     run: Run, state: Path, stopped: subprocess.Popen[bytes]
 ) -> None:

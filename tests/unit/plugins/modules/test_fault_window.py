@@ -88,6 +88,17 @@ def test_an_effective_window_returns_the_truth(host: Host) -> None:
     ]  # fmt: skip
 
 
+def test_a_clusters_file_takes_the_place_of_the_pods(host: Host) -> None:
+    host.answers(code=0, output=json.dumps({"outcome": "effective", "messages": []}))
+
+    host.run(pods_file=None, cluster_file="/cluster.json")
+
+    arguments = host.called()["arguments"]
+    assert arguments[:5] == ["run", "--state-dir", "/state", "--cluster", "/cluster.json"]
+    assert "mutually exclusive" in host.run(cluster_file="/cluster.json")["msg"]
+    assert "one of the following is required" in host.run(pods_file=None)["msg"]
+
+
 def test_guard_confirmation_and_events_are_handed_on(host: Host) -> None:
     host.answers(code=0, output=json.dumps({"outcome": "effective", "messages": []}))
 

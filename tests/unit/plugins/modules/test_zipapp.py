@@ -63,3 +63,18 @@ def test_check_mode_writes_nothing(run: Run, package: Path) -> None:
 
 def test_a_wrong_entry_point_fails_with_the_reason(run: Run) -> None:
     assert "is no function of hello" in run(entry_point="os:system")["msg"]
+
+
+def test_packages_that_need_each_other_are_one_file(run: Run, package: Path) -> None:
+    other = package.with_name("other")
+    other.mkdir()
+    (other / "__init__.py").write_text("GREETING = 'hello from beside'\n")
+    (package / "cli.py").write_text(
+        "from ..other import GREETING\n\ndef entry():\n    print(GREETING)\n"
+    )
+
+    assert run(beside=["other"])["changed"]
+
+    command = [sys.executable, str(package.parent / "bin" / "hello.pyz")]
+    assert subprocess.run(command, capture_output=True, check=True).stdout == b"hello from beside\n"
+    assert "no Python package" in run(beside=["none"])["msg"]

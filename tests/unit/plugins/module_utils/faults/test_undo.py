@@ -20,7 +20,24 @@ from ansible_collections.rcalab.llm.plugins.module_utils.faults.undo import (
     ContinuePod,
     SetCpuLimit,
     Undo,
+    know,
 )
+from ansible_collections.rcalab.llm.plugins.module_utils.faults.undo_action import UndoAction
+
+
+@dataclasses.dataclass(frozen=True)
+class RemoveElsewhere(UndoAction):
+    """Of a target that is not on this machine."""
+
+    kind = "remove_elsewhere"
+    outlives_boot = True
+    file: str
+
+    def restore(self) -> None:
+        Path(self.file).unlink(missing_ok=True)
+
+    def remainder(self) -> str | None:
+        return f"{self.file} is there" if Path(self.file).exists() else None
 
 
 @pytest.fixture
@@ -52,6 +69,30 @@ def test_a_target_that_is_gone_needs_no_undo(undo: Undo, fake_cgroup: CpuCgroup)
 
     undo.restore()
     undo.verify()
+
+
+def test_a_restart_of_this_machine_undoes_nothing_on_another(undo: Undo, tmp_path: Path) -> None:
+    file = tmp_path / "elsewhere"
+    file.touch()
+    earlier = dataclasses.replace(
+        undo, boot_id="another", actions=(*undo.actions, RemoveElsewhere(str(file)))
+    )
+
+    with pytest.raises(NotRevertedError, match="elsewhere is there"):
+        earlier.verify()
+    earlier.restore()
+    earlier.verify()
+
+
+def test_an_action_of_another_platform_is_read_once_it_is_known(undo: Undo) -> None:
+    elsewhere = dataclasses.replace(undo, actions=(RemoveElsewhere("/nowhere"),))
+    written = json.loads(json.dumps(elsewhere.to_json()))
+
+    with pytest.raises(FaultError, match="remove_elsewhere"):
+        Undo.from_json(written)
+    know(RemoveElsewhere)
+
+    assert Undo.from_json(written) == elsewhere
 
 
 def test_a_restart_of_the_machine_undoes_everything(undo: Undo, fake_cgroup: CpuCgroup) -> None:
