@@ -18,6 +18,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from ctypes.util import find_library
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +34,12 @@ from ansible_collections.rcalab.llm.plugins.module_utils.faults.undo_gpu import 
     UnlockClock,
 )
 
-from .conftest import COMPONENT, IDLE, LAB, Lab, is_running, wait_for
+from .conftest import COMPONENT, IDLE, Lab, is_running, wait_for
 
 HERE = Path(__file__).parent
 GPU, OTHER = "gpu/host.0", "gpu/host.1"
 UUID, OTHER_UUID = (f"GPU-{x * 4}-{x * 2}-{x * 2}-{x * 2}-{x * 6}" for x in ("a0", "a1"))
-EFFECTIVE, FAILED, REFUSED, NOT_EFFECTIVE, ABORTED, CONTAMINATED = 0, 1, 2, 3, 4, 5
+EFFECTIVE, REFUSED, NOT_EFFECTIVE, ABORTED, CONTAMINATED = 0, 2, 3, 4, 5
 # A look a second, and two of them to be sure.
 DURATION_S = 5
 
@@ -93,7 +94,7 @@ class Driver:
     def read(self) -> dict[str, Any]:
         return json.loads((self.folder / "state.json").read_text())
 
-    def set(self, **values: object) -> None:
+    def tune(self, **values: object) -> None:
         """Change the first GPU."""
         state = self.read()
         state["gpus"][0] |= values
@@ -183,7 +184,7 @@ def test_a_setting_acts_and_is_given_back_as_it_was(
     least: float,
     most: float,
 ) -> None:
-    driver.set(power_limit=612.5)  # somebody's, and not the default
+    driver.tune(power_limit=612.5)  # somebody's, and not the default
     before = driver.read()
 
     code, said = finish(lab.run(fault, GPU, duration_s=DURATION_S, **parameters))
@@ -207,7 +208,7 @@ def test_a_setting_acts_and_is_given_back_as_it_was(
 def test_the_watchdog_gives_a_setting_back_when_the_agent_is_killed(
     lab: Lab, driver: Driver, fault: str, state: str
 ) -> None:
-    driver.set(power_limit=612.5)
+    driver.tune(power_limit=612.5)
     before = driver.read()
     run = lab.run(fault, GPU, duration_s=60)
     lab.await_state(state)
@@ -233,12 +234,12 @@ def test_the_watchdog_gives_a_setting_back_when_the_agent_is_killed(
 def test_a_setting_that_somebody_else_changes_spoils_the_window(
     lab: Lab, driver: Driver, fault: str, change: dict[str, object], message: str
 ) -> None:
-    driver.set(power_limit=612.5)
+    driver.tune(power_limit=612.5)
     before = driver.read()
     run = lab.run(fault, GPU, duration_s=60)
     lab.await_state("ACTIVE")
 
-    driver.set(**change)
+    driver.tune(**change)
     code, said = finish(run)
 
     assert code == CONTAMINATED, said
@@ -249,7 +250,7 @@ def test_a_setting_that_somebody_else_changes_spoils_the_window(
 @needs_admin
 @pytest.mark.slow
 def test_what_else_holds_the_clock_down_is_on_record(lab: Lab, driver: Driver) -> None:
-    driver.set(reasons=0x20)
+    driver.tune(reasons=0x20)
 
     code, said = finish(lab.run("F17", GPU, duration_s=DURATION_S))
 
@@ -263,7 +264,7 @@ def test_what_else_holds_the_clock_down_is_on_record(lab: Lab, driver: Driver) -
 @needs_admin
 @pytest.mark.slow
 def test_a_cap_that_nobody_feels_is_not_effective(lab: Lab, driver: Driver) -> None:
-    driver.set(load_w=250.0)  # decode
+    driver.tune(load_w=250.0)  # decode
 
     code, said = finish(lab.run("F18", GPU, duration_s=3))
 
@@ -292,7 +293,7 @@ def test_a_setting_that_the_driver_refuses_is_an_aborted_window(
     message: str,
 ) -> None:
     driver.say(**answers)
-    driver.set(**gpu)
+    driver.tune(**gpu)
     before = driver.read()
 
     code, said = finish(lab.run(fault, GPU, duration_s=10))
@@ -330,7 +331,7 @@ def test_a_gpu_to_which_it_can_not_be_done_is_left_alone(
     parameters: dict[str, object],
     message: str,
 ) -> None:
-    driver.set(**gpu)
+    driver.tune(**gpu)
 
     code, said = finish(lab.run(fault, GPU, duration_s=5, **parameters))
 
@@ -343,7 +344,7 @@ def test_a_gpu_to_which_it_can_not_be_done_is_left_alone(
 def test_a_ballast_that_does_not_fit_is_refused(lab: Lab, driver: Driver) -> None:
     (pod,) = driver.read()["processes"]
     driver.say(processes=[pod | {"mib": 6000}])
-    driver.set(memory_mib=8192)
+    driver.tune(memory_mib=8192)
 
     code, said = finish(lab.run("F19", GPU, held_ratio=0.95))
 
@@ -355,7 +356,7 @@ def test_a_ballast_that_does_not_fit_is_refused(lab: Lab, driver: Driver) -> Non
 def test_a_lock_of_which_the_driver_does_not_tell_is_seen_by_the_clock(
     lab: Lab, driver: Driver
 ) -> None:
-    driver.set(lock_mhz=900)
+    driver.tune(lock_mhz=900)
     driver.say(tells_locks=False)
 
     code, said = finish(lab.run("F17", GPU, duration_s=5))
@@ -438,7 +439,7 @@ def undo_of(*actions: Any) -> Undo:
 
 
 def test_the_undo_of_a_setting_can_be_done_twice_and_by_anybody(driver: Driver) -> None:
-    driver.set(power_limit=300.0, lock_mhz=600)
+    driver.tune(power_limit=300.0, lock_mhz=600)
     undo = undo_of(SetPowerLimit(UUID, "612.50"), UnlockClock(UUID))
     with pytest.raises(NotRevertedError, match=r"300\.00 W, not 612\.50 W; .* held down"):
         undo.verify()
@@ -550,7 +551,8 @@ def test_the_helper_says_what_the_cuda_driver_refused(
     assert process.returncode == 1
 
 
-def test_a_machine_without_the_cuda_driver(tmp_path: Path) -> None:
+@pytest.mark.skipif(find_library("cuda") is not None, reason="this machine has a real one")
+def test_a_machine_without_the_cuda_driver() -> None:
     said = start_helper("spin", f"--gpu={UUID}").communicate(timeout=20)[0]
 
     assert "NVIDIA's driver is not installed" in said
