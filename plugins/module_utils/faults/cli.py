@@ -36,7 +36,7 @@ Whatever dies meanwhile, the watchdog puts the target back."""
 _RUN_EPILOG = """\
 example:
   echo '{"fault": "F01", "target": "replica/llm-0", "parameters": {"duration_s": 30}}' |
-    python agent.pyz run --pods /var/lib/rcalab/pods.json --state-dir /var/lib/rcalab/chaos/state
+    python agent.pyz run {option} FILE --state-dir /var/lib/rcalab/chaos/state
 
 exit codes:
   0 effective (a sham: no effect was seen), 1 failed, 2 refused before anything was touched,
@@ -171,11 +171,15 @@ def _parser(platform: Platform) -> argparse.ArgumentParser:
         sub.set_defaults(call=call, platform=platform)
         return sub
 
-    run = command(
-        "run", _run, "Do one fault, and wait for its end.", state=True, epilog=_RUN_EPILOG
-    )
+    epilog = _RUN_EPILOG.replace("{option}", platform.option)
+    run = command("run", _run, "Do one fault, and wait for its end.", state=True, epilog=epilog)
     run.add_argument(
-        platform.option, dest="lab", type=Path, required=True, help=platform.meaning
+        platform.option,
+        dest="lab",
+        metavar="FILE",
+        type=Path,
+        required=True,
+        help=platform.meaning,
     )
     run.add_argument("--spec", default="-", help="file with the spec as JSON (default: stdin)")
     run.add_argument("--truth", type=Path, help="where to write ground_truth.json")
