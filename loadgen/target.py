@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -13,7 +13,7 @@ from loadgen.errors import TargetError
 from loadgen.identity import identity
 from loadgen.openai_family import model_names, model_owners
 from loadgen.outcomes import Outcome
-from loadgen.profile import Profile
+from loadgen.profile import Profile, Timeouts
 from loadgen.prompts.calibration import Calibration, calibrate, check_room
 from loadgen.prompts.spec import USER, Message, Prompt
 from loadgen.provider import Ask, Provider, find_provider, providers
@@ -111,7 +111,9 @@ async def calibrate_prompts(
         If the profile's prompts are shorter than what it adds.
     """
     clock = Clock()
-    client = Client(session, profile, provider, clock, api_key, stopping=lambda: False)
+    # A load whose clients are to give up early still has to be told how long its prompts are.
+    patient = replace(profile, timeouts=Timeouts())
+    client = Client(session, patient, provider, clock, api_key, stopping=lambda: False)
     sent = 0
 
     async def count(words: str) -> int:

@@ -34,7 +34,10 @@ class Shape:
     Attributes
     ----------
     prompt_tokens, output_tokens
-        Of each request; the prompt's by the service's own count.
+        Of each request.
+    exact
+        Whether loadgen learns first how the service counts a prompt's tokens, which takes seconds;
+        else it takes words for tokens.
     rate_per_s, users
         Requests by the second, or users who wait for their answers: one of them.
     give_up_s
@@ -43,6 +46,7 @@ class Shape:
 
     prompt_tokens: int
     output_tokens: int
+    exact: bool = True
     rate_per_s: float | None = None
     users: int | None = None
     give_up_s: float | None = None
@@ -60,7 +64,7 @@ class Shape:
         return [
             *load,
             *("--duration", f"{seconds:g}", "--requests", str(math.ceil(most))),
-            *("--prompt-tokens", str(self.prompt_tokens), "--exact"),
+            *("--prompt-tokens", str(self.prompt_tokens), *(["--exact"] if self.exact else [])),
             *("--output-tokens", str(self.output_tokens)),
             *("--total-timeout", f"{patience_s:g}", "--drain", "0"),
         ]

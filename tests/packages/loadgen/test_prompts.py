@@ -241,6 +241,15 @@ def test_exact_prompts_from_the_services_own_count(load: Callable[..., Any]) -> 
     assert (calibration["exact"], calibration["overhead_tokens"]) == (True, 17 + 2)
 
 
+def test_exact_prompts_for_clients_who_give_up_at_once(load: Callable[..., Any]) -> None:
+    impatient = Timeouts(total_s=0.05)
+    result, records = load(
+        {"ttft_ms": 150}, prompts=Prompts(exact=True), timeouts=impatient, duration_s=0.2
+    )
+    assert {record["outcome"] for record in records} == {"total_timeout"}
+    assert result.summary["calibration"]["exact"]
+
+
 def test_exact_prompts_need_room_and_a_service_that_counts(
     load: Callable[..., Any], quick: Quick
 ) -> None:

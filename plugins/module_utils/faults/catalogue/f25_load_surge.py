@@ -26,7 +26,7 @@ class LoadSurge(WorkloadFault):
     )
     parameters = (
         Parameter("rate_per_s", 8, 0.1, 500, "Requests a second beside those of the run."),
-        Parameter("prompt_tokens", 64, 16, 200000, "Tokens of each prompt."),
+        Parameter("prompt_tokens", 64, 16, 200000, "Words of each prompt, about its tokens."),
         Parameter("output_tokens", 32, 1, 16384, "Tokens of each answer."),
         DURATION,
     )
@@ -38,6 +38,7 @@ class LoadSurge(WorkloadFault):
         return Shape(
             prompt_tokens=round(self.values["prompt_tokens"]),
             output_tokens=round(self.values["output_tokens"]),
+            exact=False,  # what counts is that they come, and soon
             rate_per_s=self.values["rate_per_s"],
         )
 
