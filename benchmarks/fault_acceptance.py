@@ -35,6 +35,7 @@ from fault_state import chaos_rules, pod_state  # noqa: E402 - a tool, not a pac
 
 NODE = f"node/{socket.gethostname().partition('.')[0]}"
 REPLICA, GATEWAY, HEAD = "replica/llm-1", "gateway/nginx", "head/ray"
+CLIENT, SERVICE = "client/loadgen", "service/llm"
 REPETITIONS, SHAMS = 3, 10
 HOLD_S = 12
 RATE_PER_S = 2.0
@@ -82,11 +83,15 @@ CASES = (
     Case("F31", "telemetry/prometheus", "silent_ratio", 1, 1),
     Case("F31", "telemetry/node-exporter", "silent_ratio", 1, 1, {"mechanism": "iptables_reject"}),
     Case("F32", GATEWAY, "offset_s", -32, -28, {"offset_s": -30}),
+    Case("F25", CLIENT, "engine_requests_per_s", 4, 8, {"rate_per_s": 4}),
+    Case("F26", CLIENT, "engine_prompt_tokens_per_s", 300, 3000, {"prompt_tokens": 1000}),
     Case("F11", GATEWAY, "killed_ratio", 1, 1, repetitions=1),
     Case("F11", REPLICA, "killed_ratio", 1, 1, repetitions=1),
     Case("F04", REPLICA, "oom_kills", 1, 1, repetitions=1),
     Case("F30", REPLICA, "replicas_lost", 1, 1, repetitions=1),
     Case("F28", REPLICA, "load_delay_s", 15, 20, {"load_delay_s": 15, "duration_s": 90}, 1),
+    Case("F24", SERVICE, "replicas", 1, 3, {"duration_s": 180}, 1),
+    Case("F29", SERVICE, "refused", 1, math.inf, {"duration_s": 180}, 1),
     Case("F14", HEAD, "killed_ratio", 1, 1, repetitions=1),
     Case("F11", REPLICA, "killed_ratio", 0.5, 1, {"mechanism": "sigkill_pod"}, 1),
 )
