@@ -35,7 +35,7 @@ class OpenAIFace:
             raise BadRequestError(f"the model must be {settings.model!r}")
         key = "max_completion_tokens" if "max_completion_tokens" in body else "max_tokens"
         tokens = check_length(settings, body.get(key, DEFAULT_OUTPUT_TOKENS), key)
-        texts = _contents(body.get("messages")) if path == CHAT else [body.get("prompt")]
+        texts: list[Any] = _contents(body.get("messages")) if path == CHAT else [body.get("prompt")]
         options = body.get("stream_options") or {}
         logprobs = body.get("logprobs")
         prefix = "chatcmpl" if path == CHAT else "cmpl"

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from loadgen import Profile, ProfileError, TargetError
+from loadgen.profile import Timeouts
 from loadgen.prompts.calibration import calibrate
 from loadgen.prompts.dataset import read_dataset
 from loadgen.prompts.maker import PromptMaker

@@ -22,8 +22,8 @@ import pytest
 from ansible_collections.rcalab.llm.plugins.module_utils import faults
 from ansible_collections.rcalab.llm.plugins.module_utils.faults import cgroups
 from ansible_collections.rcalab.llm.plugins.module_utils.faults.contract import Fault, Target
-from ansible_collections.rcalab.llm.plugins.module_utils.faults.lab import Lab as Around
 from ansible_collections.rcalab.llm.plugins.module_utils.faults.lab import Client, Engine, Part
+from ansible_collections.rcalab.llm.plugins.module_utils.faults.lab import Lab as Around
 from ansible_collections.rcalab.llm.plugins.module_utils.faults.network import Netns
 from ansible_collections.rcalab.llm.plugins.module_utils.faults.pods import Pod
 from ansible_collections.rcalab.llm.plugins.module_utils.zipapps import build_zipapp
