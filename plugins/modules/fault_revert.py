@@ -83,7 +83,9 @@ def _on_host(state: StateDir, check_mode: bool) -> list[str]:
     return [each.id for each in state.pending()] if check_mode else recovery.revert_all(state)
 
 
-def _in_cluster(kubeconfig: str, context: str | None, namespace: str, check_mode: bool) -> list[str]:
+def _in_cluster(
+    kubeconfig: str, context: str | None, namespace: str, check_mode: bool
+) -> list[str]:
     api = connect(kubeconfig, context)
     if check_mode:
         return cluster_recovery.windows(cluster_recovery.left(api, namespace))

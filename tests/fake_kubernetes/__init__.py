@@ -18,8 +18,8 @@ kubernetes.core, helm and kubectl run against it as they are. It plays documente
   of Chaos Mesh change it (``proxies``);
 - misbehaviour on demand (``script``): an object that never becomes ready, errors, slowness.
 
-What it does not play: it runs no container (no exec, no port-forward, no logs but what a test puts into
-the annotation `fake/log`); it has no
+What it does not play: it runs no container (no exec, no port-forward, no logs but what a test puts
+into the annotation `fake/log`); it has no
 authorization (every bearer of the token may do all) and no admission webhook; the built-in kinds
 are not checked against their schemas (`tests/packages/collection` does that); of custom resources
 it leaves out validation rules in CEL and conversion between versions; there are no quotas,

@@ -65,9 +65,7 @@ class ChangeFault(ClusterFault):
     def _patch(self, change: Change, *, dry_run: bool = False) -> Object:
         name = change.obj["metadata"]["name"]
         namespace = change.obj["metadata"].get("namespace", "")
-        return self.api.patch(
-            KINDS[change.kind], namespace, name, change.after, dry_run=dry_run
-        )
+        return self.api.patch(KINDS[change.kind], namespace, name, change.after, dry_run=dry_run)
 
     def _capture(self) -> tuple[UndoAction, ...]:
         change = self._change = self.plan()

@@ -193,7 +193,8 @@ class ChaosFault(ClusterFault):
         if self.sham or not self.seen or not self._begin:
             return
         try:
-            left = self._remainder()
+            # With a pod that is gone, so is all that was done to it.
+            left = None if self.cluster.pod(self.pod) is None else self._remainder()
         except OSError as error:
             left = f"the target can't be looked at: {error}"
         if left is not None:

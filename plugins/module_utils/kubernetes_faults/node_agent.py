@@ -82,7 +82,7 @@ class NodeFault(ClusterFault):
                 "target.json": json.dumps(target),
             },
         }
-        mounts = {
+        mounts: dict[str, tuple[str, Object]] = {
             "agent": ("/agent", {"configMap": {"name": metadata["name"]}}),
             # What is to be undone outlives the container, and its restart undoes it.
             "state": ("/state", {"emptyDir": {}}),
@@ -191,7 +191,9 @@ class NodeFault(ClusterFault):
 
     def verify_reverted(self, undo: Undo) -> None:
         super().verify_reverted(undo)
-        if self._truth and not (self._truth.get("times") or {}).get("revert_verified"):
+        if self._time_of("INJECTING") is None or not self._truth:
+            return
+        if not (self._truth.get("times") or {}).get("revert_verified"):
             raise NotRevertedError(f"the agent on {self._pod.node} has not put the pod back")
 
 

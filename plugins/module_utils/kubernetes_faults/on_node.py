@@ -4,8 +4,8 @@
 """A program that does one fault of the host's catalogue to a pod of the node it runs on.
 
 It is the one process of a privileged pod, run by its source: standard library only, and nothing of
-this package. It sees the node's processes and cgroups, and leaves the work to the chaos agent, whose
-journal it prints. It outlives the agent, because with it the agent's watchdog would end too.
+this package. It sees the node's processes and cgroups, and leaves the work to the chaos agent,
+whose journal it prints. It outlives the agent, because with it the agent's watchdog would end too.
 Should it be killed itself, the kubelet starts it once more, and it puts back what it finds.
 """
 

@@ -81,9 +81,9 @@ def _revert(api: Api, found: list[tuple[Kind, Object]]) -> list[str]:
                 action.restore()
             problems += [problem for each in actions if (problem := each.remainder()) is not None]
         else:
-            action = _deletion(api, kind, obj)
-            action.restore()
-            if (problem := action.remainder()) is not None:
+            deletion = _deletion(api, kind, obj)
+            deletion.restore()
+            if (problem := deletion.remainder()) is not None:
                 problems.append(problem)
     if not problems:
         for kind, obj in found:

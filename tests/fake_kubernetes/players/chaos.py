@@ -57,7 +57,9 @@ def experiment(cluster: Cluster, obj: Object) -> None:
     obj = cluster.change(obj, status=status)
     forced = (metadata.get("annotations") or {}).get(CLEAN_FINALIZER) == "forced"
     if leaving and (forced or all(record["phase"] == NOT_INJECTED for record in records)):
-        cluster.change_metadata(obj, finalizers=None)
+        # Another's finalizer keeps the object.
+        others = [each for each in obj["metadata"]["finalizers"] if each != FINALIZER]
+        cluster.change_metadata(obj, finalizers=others or None)
 
 
 def _desired_phase(cluster: Cluster, obj: Object) -> str:

@@ -73,9 +73,7 @@ def lab(
     api = Api(str(kubeconfig))
     for definition in operators:
         api.create(DEFINITION, definition)
-    api.create(
-        NAMESPACE, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "llm"}}
-    )
+    api.create(NAMESPACE, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "llm"}})
     api.create(KINDS["RayService"], SERVICE)
     lab = Lab(agent, tmp_path, api, fake_kubernetes)
     yield lab

@@ -80,7 +80,7 @@ def test_the_agents_window_is_the_window(lab: Lab) -> None:
     assert truth["dose"]["measured"]["stopped_ratio"] == 1
     assert "revert_verified on the node: t2" in truth["messages"]
     assert lab.left() == []
-    assert lab.objects("ConfigMap") == []
+    assert not [o for o in lab.objects("ConfigMap", "Pod") if o["metadata"]["name"][:6] == "rcalab"]
 
 
 def test_what_the_agent_refuses_is_said(lab: Lab) -> None:

@@ -31,7 +31,6 @@ from ansible_collections.rcalab.llm.plugins.module_utils.kubernetes_faults.clust
 )
 
 from tests.packages.collection import manifests
-
 from tests.packages.kubernetes_faults.lab import SERVICE
 
 ROOT = Path(__file__).resolve().parents[3]

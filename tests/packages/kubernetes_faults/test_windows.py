@@ -326,7 +326,7 @@ def test_what_cannot_be_reverted_keeps_its_lock(lab: Lab) -> None:
     name = fault.metadata()["name"]
     lab.api.patch(chaos, "llm", name, {"metadata": {"finalizers": ["example.org/hold"]}})
 
-    with pytest.raises(FaultError, match="waits for example.org/hold"):
+    with pytest.raises(FaultError, match=r"waits for example\.org/hold"):
         recovery.revert_all(lab.api, within_s=1)
     assert "rcalab-fault" in lab.left()
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+
 from ...faults.catalogue.f01_cpu_starvation import CpuStarvation as OnHost
 from ...faults.contract import DURATION
 from ...faults.errors import RefusedError

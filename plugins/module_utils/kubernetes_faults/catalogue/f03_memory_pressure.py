@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+
 from ...faults.catalogue.f03_memory_pressure import MemoryPressure as OnHost
 from ...faults.contract import DURATION
 from ...faults.errors import RefusedError
@@ -27,9 +28,7 @@ class MemoryPressure(StressFault, like=OnHost):
     """Hold memory in the pod's container, below its limit."""
 
     summary = "Something in the pod's container holds memory."
-    symptoms = (
-        "The pod's working set rises and stays up; latency hardly moves; nothing is killed."
-    )
+    symptoms = "The pod's working set rises and stays up; latency hardly moves; nothing is killed."
     mechanisms = by_default("stress_chaos")
     parameters = (
         *(

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+
 from ...faults.catalogue.f06_network_delay import Delay as OnHost
 from ...faults.contract import Target
 from ...faults.errors import RefusedError

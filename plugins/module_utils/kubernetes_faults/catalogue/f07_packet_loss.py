@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+
 from ...faults.catalogue.f07_packet_loss import PacketLoss as OnHost
 from ...faults.contract import DURATION
 from ..api import Object

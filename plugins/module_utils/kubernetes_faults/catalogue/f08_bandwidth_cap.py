@@ -64,6 +64,7 @@ class BandwidthCap(NetworkChaosFault, like=OnHost):
         return max(0, answer.size - _BURST_BYTES) / answer.seconds
 
     def acts(self, before: Page, now: Page | None) -> bool:
+        del before
         return now is None or self._rate(now) <= _TOLERANCE * self._bytes_s
 
     def measured_dose(self) -> dict[str, float]:

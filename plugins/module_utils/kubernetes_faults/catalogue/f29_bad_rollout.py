@@ -25,9 +25,7 @@ class BadRollout(ServeConfigFault):
     )
     mechanisms = by_default("serve_config")
     parameters = (
-        Parameter(
-            "max_model_len", 10_000_000, 100_000, 100_000_000, "The context, in tokens."
-        ),
+        Parameter("max_model_len", 10_000_000, 100_000, 100_000_000, "The context, in tokens."),
         DURATION,
     )
     needs_confirmation = True

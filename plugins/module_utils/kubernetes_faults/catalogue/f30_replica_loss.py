@@ -62,9 +62,7 @@ class ReplicaLoss(ChangeFault, like=OnHost):
         return (*super()._capture(), self.awaited(self._pod.component))
 
     def _lost(self) -> bool:
-        return self.cluster.pod(self._pod) is None and not self.cluster.pods_of(
-            self._pod.component
-        )
+        return self.cluster.pod(self._pod) is None and not self.cluster.pods_of(self._pod.component)
 
     def verify_effect(self) -> bool:
         return self._lost()

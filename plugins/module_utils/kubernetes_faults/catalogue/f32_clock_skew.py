@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+
 from ...faults.catalogue.f32_clock_skew import ClockSkew as OnHost
 from ...faults.contract import DURATION, Target
 from ...faults.errors import RefusedError

@@ -56,7 +56,9 @@ class Host:
             "pods_file": "/pods.json",
             **options,
         }
-        with patch_module_args(arguments), pytest.raises(SystemExit):
+        # As with `omit` in a playbook.
+        given = {name: value for name, value in arguments.items() if value is not None}
+        with patch_module_args(given), pytest.raises(SystemExit):
             fault_window.main()
         return json.loads(self._capsys.readouterr().out)
 
