@@ -115,7 +115,13 @@ class ClockSkew(Fault):
 
     def verify_reverted(self, undo: Undo) -> None:
         super().verify_reverted(undo)
-        if self._seen and abs(offset_s := self._offset_s()) > _TOLERANCE_S:
+        if not self._seen:
+            return
+        try:
+            offset_s = self._offset_s()
+        except (OSError, ValueError) as error:
+            raise NotRevertedError(f"the pod does not tell its time: {error}") from error
+        if abs(offset_s) > _TOLERANCE_S:
             raise NotRevertedError(f"the pod's clock is still off by {offset_s:.0f} s")
 
     def measured_dose(self) -> dict[str, float]:
