@@ -80,8 +80,7 @@ class RestartFault(Fault):
         self.target.lab.need_service().check_whole(self._addresses())
         if not self._find_victims():
             raise RefusedError(
-                f"nothing that {self.id} could end runs in pod {self._pod.name}: is the "
-                f"service up?"
+                f"nothing that {self.id} could end runs in pod {self._pod.name}: is the service up?"
             )
         if self._find_program() is None:
             raise RefusedError(
