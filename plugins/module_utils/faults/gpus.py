@@ -187,8 +187,8 @@ def run(*arguments: str, environment: Mapping[str, str] | None = None) -> str:
         raise OSError(f"{PROGRAM} did not end in {_TIMEOUT_S:g} s") from error
     if done.returncode != 0:
         said = _one_line(done.stdout) or "no message"
-        error = PermissionError if done.returncode == _NO_PERMISSION else OSError
-        raise error(f"{PROGRAM} {' '.join(arguments)}: {said} (exit code {done.returncode})")
+        kind = PermissionError if done.returncode == _NO_PERMISSION else OSError
+        raise kind(f"{PROGRAM} {' '.join(arguments)}: {said} (exit code {done.returncode})")
     return done.stdout
 
 

@@ -161,6 +161,14 @@ def test_a_lab_runs_the_sizes_that_it_can_have_and_names_the_others(make_plan: A
     ] == [1, 4]
 
 
+def test_a_target_may_be_left_out_where_there_is_only_one(make_plan: Any) -> None:
+    head = {"fault": "F14", "confirm": "head/ray"}
+
+    plan = make_plan(faults=[head], targets=None, shams=None)
+
+    assert [(run.fault, run.target) for run in plan.runs] == [("F14", "head/ray")] * 2
+
+
 @pytest.mark.parametrize(
     ("changes", "complaint"),
     [
