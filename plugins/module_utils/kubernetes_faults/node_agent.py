@@ -82,12 +82,13 @@ class NodeFault(ClusterFault):
                 "target.json": json.dumps(target),
             },
         }
-        mounts: dict[str, tuple[str, Object]] = {
-            "agent": ("/agent", {"configMap": {"name": metadata["name"]}}),
+        mounts = {"agent": "/agent", "state": "/state", "cgroup": "/sys/fs/cgroup"}
+        volumes: list[Object] = [
+            {"name": "agent", "configMap": {"name": metadata["name"]}},
             # What is to be undone outlives the container, and its restart undoes it.
-            "state": ("/state", {"emptyDir": {}}),
-            "cgroup": ("/sys/fs/cgroup", {"hostPath": {"path": "/sys/fs/cgroup"}}),
-        }
+            {"name": "state", "emptyDir": {}},
+            {"name": "cgroup", "hostPath": {"path": "/sys/fs/cgroup"}},
+        ]
         pod = {
             "apiVersion": POD.api_version,
             "kind": POD.name,
@@ -108,11 +109,11 @@ class NodeFault(ClusterFault):
                         "command": ["python3", "/agent/on_node.py"],
                         "securityContext": {"privileged": True, "runAsUser": 0},
                         "volumeMounts": [
-                            {"name": name, "mountPath": path} for name, (path, _) in mounts.items()
+                            {"name": name, "mountPath": path} for name, path in mounts.items()
                         ],
                     }
                 ],
-                "volumes": [{"name": name, **source} for name, (_, source) in mounts.items()],
+                "volumes": volumes,
             },
         }
         return given, pod
