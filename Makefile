@@ -17,7 +17,7 @@ SCENARIOS := $(patsubst extensions/molecule/%/molecule.yml,molecule-%,$(wildcard
 PYTEST = $(BIN)/pytest --junitxml=$(JUNIT)/$@.xml
 
 .DELETE_ON_ERROR:
-.PHONY: $(SCENARIOS) help venv cluster-tools setup setup-test demo lab-up lab-down test test-fast \
+.PHONY: $(SCENARIOS) help venv cluster-tools setup setup-test demo lab-up lab-down test test-fast test-pythons \
 	fast $(STAGES) lint-python lint-types lint-ansible lint-changelog docs clean
 
 help: ## show what there is to make
@@ -75,6 +75,9 @@ test: setup-test ## everything, with the lab
 
 test-fast: venv ## lint and tests without a lab, in under 3 minutes
 	@$(BIN)/python tools/stages.py --junit $(JUNIT) $(STAGES_FAST)
+
+test-pythons: ## the packages' tests and ansible-test on the other Pythons that are here
+	@$(PYTHON) tools/other_pythons.py --junit $(JUNIT)
 
 lint: cluster-tools ## ruff, mypy, ansible-lint, yamllint, changelog, side by side
 	@$(MAKE) --no-print-directory --jobs=2 --keep-going --output-sync=target \
