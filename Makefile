@@ -6,12 +6,13 @@ PINS := $(if $(filter 3.11.%,$(shell $(PYTHON) -c 'import platform; print(platfo
 VENV := .venv
 BIN := $(VENV)/bin
 ANTEST := .venvs/antest
+IMPORTER := .venvs/importer
 # ansible-lint and molecule call Ansible's other programs by name.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 # What `make test` runs, quick answers first; each stage is a target below.
 STAGES_FAST := lint fast
-STAGES := lint packages units faults sanity install-test molecule e2e
+STAGES := lint packages units faults sanity install-test import-test molecule e2e
 JUNIT := .cache/junit
 SCENARIOS := $(patsubst extensions/molecule/%/molecule.yml,molecule-%,$(wildcard extensions/molecule/*/molecule.yml))
 PYTEST = $(BIN)/pytest --junitxml=$(JUNIT)/$@.xml
@@ -55,6 +56,11 @@ cluster-tools: venv ## kubernetes.core, helm and kubectl, for roles of a cluster
 $(ANTEST)/.made: requirements/antest.in requirements/antest$(PINS).txt
 	$(PYTHON) -m venv $(ANTEST)
 	$(ANTEST)/bin/pip install --quiet --constraint requirements/antest$(PINS).txt --requirement requirements/antest.in
+	touch $@
+
+$(IMPORTER)/.made: requirements/importer.in requirements/importer.txt
+	$(PYTHON) -m venv $(IMPORTER)
+	$(IMPORTER)/bin/pip install --quiet --constraint requirements/importer.txt --requirement requirements/importer.in
 	touch $@
 
 ## the lab
@@ -121,6 +127,9 @@ sanity: $(ANTEST)/.made ## ansible-test sanity
 
 install-test: cluster-tools ## build the collection, install it elsewhere, use it there
 	$(PYTEST) tests/e2e/test_install.py
+
+import-test: $(IMPORTER)/.made ## Galaxy's importer on the built collection
+	$(IMPORTER)/bin/python tools/as_junit.py $(JUNIT)/$@.xml $@ $(IMPORTER)/bin/python tools/galaxy_import.py
 
 molecule: cluster-tools ## every scenario of extensions/molecule, two side by side
 	@$(MAKE) --no-print-directory --jobs=2 --keep-going --output-sync=target $(SCENARIOS)
