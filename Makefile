@@ -1,22 +1,25 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
+# ansible-core 2.19 is the last for Python 3.11: what is newer has pins of its own.
+PINS := $(if $(filter 3.11.%,$(shell $(PYTHON) -c 'import platform; print(platform.python_version())')),,-3.12)
 VENV := .venv
 BIN := $(VENV)/bin
 ANTEST := .venvs/antest
+IMPORTER := .venvs/importer
 # ansible-lint and molecule call Ansible's other programs by name.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 # What `make test` runs, quick answers first; each stage is a target below.
 STAGES_FAST := lint fast
-STAGES := lint packages units faults sanity install-test molecule e2e
+STAGES := lint packages units faults sanity install-test import-test molecule e2e
 JUNIT := .cache/junit
 SCENARIOS := $(patsubst extensions/molecule/%/molecule.yml,molecule-%,$(wildcard extensions/molecule/*/molecule.yml))
 PYTEST = $(BIN)/pytest --junitxml=$(JUNIT)/$@.xml
 
 .DELETE_ON_ERROR:
-.PHONY: $(SCENARIOS) help venv cluster-tools setup setup-test demo lab-up lab-down test test-fast fast $(STAGES) lint-python lint-types lint-ansible \
-	lint-changelog docs clean
+.PHONY: $(SCENARIOS) help venv cluster-tools setup setup-test demo lab-up lab-down test test-fast test-pythons \
+	fast $(STAGES) lint-python lint-types lint-ansible lint-changelog docs clean
 
 help: ## show what there is to make
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 16
@@ -34,11 +37,11 @@ setup-test: venv ## what the tests need beside it: a browser, network tools
 
 venv: $(VENV)/.made .collections/ansible_collections/rcalab/llm ## the environment of control and analysis, .venv
 
-$(VENV)/.made: requirements/control.in requirements/control.txt pyproject.toml
+$(VENV)/.made: requirements/control.in requirements/control$(PINS).txt pyproject.toml
 	@# Debian's Python comes without venv.
 	$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { $(SUDO) apt-get update -q && $(SUDO) apt-get install -q -y python3-venv; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --constraint requirements/control.txt --requirement requirements/control.in
+	$(BIN)/pip install --quiet --constraint requirements/control$(PINS).txt --requirement requirements/control.in
 	$(BIN)/pip install --quiet --no-deps --editable .
 	touch $@
 
@@ -50,9 +53,14 @@ $(VENV)/.made: requirements/control.in requirements/control.txt pyproject.toml
 cluster-tools: venv ## kubernetes.core, helm and kubectl, for roles of a cluster and their tests
 	@$(BIN)/python tools/cluster_tools.py
 
-$(ANTEST)/.made: requirements/antest.in requirements/antest.txt
+$(ANTEST)/.made: requirements/antest.in requirements/antest$(PINS).txt
 	$(PYTHON) -m venv $(ANTEST)
-	$(ANTEST)/bin/pip install --quiet --constraint requirements/antest.txt --requirement requirements/antest.in
+	$(ANTEST)/bin/pip install --quiet --constraint requirements/antest$(PINS).txt --requirement requirements/antest.in
+	touch $@
+
+$(IMPORTER)/.made: requirements/importer.in requirements/importer.txt
+	$(PYTHON) -m venv $(IMPORTER)
+	$(IMPORTER)/bin/pip install --quiet --constraint requirements/importer.txt --requirement requirements/importer.in
 	touch $@
 
 ## the lab
@@ -73,6 +81,9 @@ test: setup-test ## everything, with the lab
 
 test-fast: venv ## lint and tests without a lab, in under 3 minutes
 	@$(BIN)/python tools/stages.py --junit $(JUNIT) $(STAGES_FAST)
+
+test-pythons: ## the packages' tests and ansible-test on the other Pythons that are here
+	@$(PYTHON) tools/other_pythons.py --junit $(JUNIT)
 
 lint: cluster-tools ## ruff, mypy, ansible-lint, yamllint, changelog, side by side
 	@$(MAKE) --no-print-directory --jobs=2 --keep-going --output-sync=target \
@@ -101,7 +112,7 @@ packages: cluster-tools ## tests of the packages and of the collection as files,
 	$(PYTEST) --numprocesses=2 tests/packages
 
 units: $(ANTEST)/.made ## tests of the plugins as ansible-test runs them
-	$(ANTEST)/bin/python tools/ansible_test.py --junit $(JUNIT) units --local --python 3.11
+	$(ANTEST)/bin/python tools/ansible_test.py --junit $(JUNIT) units
 
 # ansible-test does not know tools/, and in it the sandbox of real parts.
 faults: venv ## the host's faults in a sandbox, and what is left when their processes are killed
@@ -111,11 +122,14 @@ faults: venv ## the host's faults in a sandbox, and what is left when their proc
 NOT_ANSIBLE := loadgen/ rca_engine/ rcalab_common/ benchmarks/ tools/ tests/packages/ tests/fake_kubernetes/ tests/servers/ \
 	tests/e2e/ extensions/molecule/utils/files/
 sanity: $(ANTEST)/.made ## ansible-test sanity
-	$(ANTEST)/bin/python tools/ansible_test.py --junit $(JUNIT) sanity --local --python 3.11 --junit \
+	$(ANTEST)/bin/python tools/ansible_test.py --junit $(JUNIT) sanity --junit \
 		$(addprefix --exclude=,$(NOT_ANSIBLE))
 
 install-test: cluster-tools ## build the collection, install it elsewhere, use it there
 	$(PYTEST) tests/e2e/test_install.py
+
+import-test: $(IMPORTER)/.made ## Galaxy's importer on the built collection
+	$(IMPORTER)/bin/python tools/as_junit.py $(JUNIT)/$@.xml $@ $(IMPORTER)/bin/python tools/galaxy_import.py
 
 molecule: cluster-tools ## every scenario of extensions/molecule, two side by side
 	@$(MAKE) --no-print-directory --jobs=2 --keep-going --output-sync=target $(SCENARIOS)

@@ -3,7 +3,7 @@
 
 ansible-test insists on a real folder ``.../ansible_collections/NAMESPACE/NAME`` and looks only at
 what git knows. So the files that git tracks, or would track, are copied to such a folder under
-``.cache``, and ansible-test runs there.
+``.cache``, and ansible-test runs there: on this machine, with the Python that runs this script.
 """
 
 from __future__ import annotations
@@ -88,13 +88,16 @@ def main() -> int:
     """Run ansible-test with the arguments of the command line and return its exit status."""
     parser = argparse.ArgumentParser(description="Run ansible-test on a copy of this checkout.")
     parser.add_argument("--junit", type=Path, help="folder that gets the results as JUnit XML")
-    parser.add_argument("arguments", nargs=argparse.REMAINDER, help="what ansible-test is to do")
+    parser.add_argument("test", help="what ansible-test is to run: sanity, units")
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, help="more for ansible-test")
     options = parser.parse_args()
 
     copy_tree(ROOT, TREE)
     provide_get_pip(GET_PIP_CACHE)
     ansible_test = Path(sys.executable).parent / "ansible-test"
-    status = subprocess.run([ansible_test, *options.arguments], cwd=TREE, check=False).returncode
+    python = "{}.{}".format(*sys.version_info)
+    command = [ansible_test, options.test, "--local", "--python", python, *options.arguments]
+    status = subprocess.run(command, cwd=TREE, check=False).returncode
     if options.junit:
         collect_results(TREE, options.junit.resolve())
     return status

@@ -12,11 +12,12 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
+ROOT = Path(__file__).resolve().parent.parent
 # Of what failed, enough to know where to look; the log has the rest.
 _FAILURE_WIDTH = 300
 _FAILURES_SHOWN = 10
@@ -53,18 +54,20 @@ def read_outcomes(files: Iterable[Path]) -> tuple[Counter[str], tuple[str, ...]]
     return counts, tuple(failures)
 
 
-def run_stage(name: str, junit: Path) -> StageResult:
-    """Run ``make NAME`` and read what it left under ``junit``."""
+def run_stage(name: str, junit: Path, *variables: str, title: str = "") -> StageResult:
+    """Run ``make NAME VARIABLE=VALUE...`` and read what it left under ``junit``."""
+    title = title or name
     junit.mkdir(parents=True, exist_ok=True)
     for old in junit.glob("*.xml"):
         old.unlink()
-    print(f"\n=== {name} ===", flush=True)
+    print(f"\n=== {title} ===", flush=True)
     started = time.monotonic()
-    status = subprocess.run(["make", "--no-print-directory", name], check=False).returncode
+    command = ["make", "--no-print-directory", f"--directory={ROOT}", name, *variables]
+    status = subprocess.run(command, check=False).returncode
     counts, failures = read_outcomes(junit.glob("*.xml"))
     if not counts or (status and not counts["failed"]):
         counts["failed" if status else "passed"] += 1
-    return StageResult(name, status, time.monotonic() - started, counts, failures)
+    return StageResult(title, status, time.monotonic() - started, counts, failures)
 
 
 def describe(counts: Counter[str]) -> str:
@@ -75,14 +78,8 @@ def describe(counts: Counter[str]) -> str:
     return ", ".join(parts)
 
 
-def main() -> int:
-    """Run the stages named on the command line; return 1 if any failed."""
-    parser = argparse.ArgumentParser(description="Run stages of the Makefile and sum them up.")
-    parser.add_argument("--junit", type=Path, required=True, help="where stages leave JUnit files")
-    parser.add_argument("stages", nargs="+", metavar="STAGE", help="a target of the Makefile")
-    options = parser.parse_args()
-
-    results = [run_stage(name, options.junit) for name in options.stages]
+def sum_up(results: Sequence[StageResult]) -> int:
+    """Print a table of what the stages found; return 1 if any failed."""
     print("\n=== summary ===")
     for result in results:
         verdict = "FAILED" if result.status else "ok"
@@ -94,6 +91,16 @@ def main() -> int:
     total = sum((result.counts for result in results), Counter[str]())
     print(f"{describe(total)} in {sum(result.seconds for result in results):.0f} s")
     return int(any(result.status for result in results))
+
+
+def main() -> int:
+    """Run the stages named on the command line; return 1 if any failed."""
+    parser = argparse.ArgumentParser(description="Run stages of the Makefile and sum them up.")
+    parser.add_argument("--junit", type=Path, required=True, help="where stages leave JUnit files")
+    parser.add_argument("stages", nargs="+", metavar="STAGE", help="a target of the Makefile")
+    options = parser.parse_args()
+
+    return sum_up([run_stage(name, options.junit) for name in options.stages])
 
 
 if __name__ == "__main__":

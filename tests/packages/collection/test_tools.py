@@ -9,6 +9,7 @@ from pathlib import Path
 
 import ansible_test
 import cluster_tools
+import other_pythons
 import pytest
 import role_readmes
 import stages
@@ -45,6 +46,50 @@ def test_outcomes_are_read_from_junit(tmp_path: Path) -> None:
     counts, failures = stages.read_outcomes(tmp_path.glob("*.xml"))
     assert stages.describe(counts) == "2 passed, 1 failed, 1 skipped"
     assert failures == ("c: it broke",)
+
+
+def program(path: Path, *lines: str) -> Path:
+    """Write a shell script that can be run."""
+    path.parent.mkdir(parents=True)
+    path.write_text("\n".join(("#!/bin/sh", *lines, "")), encoding="utf-8")
+    path.chmod(0o755)
+    return path
+
+
+def test_a_python_that_does_not_run_is_passed_over_for_the_newest_that_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shim = program(tmp_path / "shims/python3.13", "exit 127")
+    for release in ("3.13.2", "3.13.10", "3.12.99"):
+        program(tmp_path / f"versions/{release}/bin/python3.13", f"echo {release}")
+    monkeypatch.setenv("PATH", str(shim.parent))
+    monkeypatch.setenv("PYENV_ROOT", str(tmp_path))
+
+    found = other_pythons.find("3.13")
+
+    newest = tmp_path / "versions/3.13.10/bin/python3.13"
+    assert found == other_pythons.Interpreter("3.13.10", newest)
+    assert found.version == "3.13"
+    assert other_pythons.find("3.99") is None
+
+
+def test_each_python_that_the_package_names_is_looked_for() -> None:
+    assert other_pythons.named_versions(other_pythons.PYPROJECT) == ["3.11", "3.12", "3.13"]
+
+
+def test_a_stage_on_another_python_has_environments_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    makefile = "units:\n\t@echo $(PYTHON) $(VENV) $(ANTEST) > $@.txt; false\n"
+    (tmp_path / "Makefile").write_text(makefile, encoding="utf-8")
+    monkeypatch.setattr(stages, "ROOT", tmp_path)
+    python = other_pythons.Interpreter("3.13.0", Path("/opt/python3.13"))
+
+    (result,) = other_pythons.check(python, ["units"], tmp_path / "junit")
+
+    used = (tmp_path / "units.txt").read_text(encoding="utf-8").split()
+    assert used == ["/opt/python3.13", ".venvs/python3.13", ".venvs/antest3.13"]
+    assert (result.name, result.counts["failed"]) == ("3.13 units", 1)
 
 
 @pytest.mark.parametrize(
