@@ -352,13 +352,13 @@ def test_a_rollout_that_cannot_work_is_seen_and_taken_back(lab: Lab) -> None:
 def test_a_smaller_cache_is_rolled_out_and_taken_back(lab: Lab) -> None:
     [before] = lab.objects("RayService")
 
-    lab.effective("F24", "service/llm", duration_s=4, num_gpu_blocks=600)
+    lab.effective("F24", "service/llm", duration_s=4, kv_blocks=600)
 
     assert lab.objects("RayService")[0]["spec"] == before["spec"]
 
 
 def test_a_cache_in_which_no_request_fits_is_another_fault(lab: Lab) -> None:
-    run = lab.run("F24", "service/llm", num_gpu_blocks=16)
+    run = lab.run("F24", "service/llm", kv_blocks=16)
 
     assert "that would be F29" in run.communicate(timeout=60)[1]
     assert run.returncode == 2

@@ -7,18 +7,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from ...faults.catalogue.f29_bad_rollout import BadRollout as OnHost
 from ...faults.contract import DURATION, Parameter
 from ..change_fault import ServeConfigFault
 from ..fault import by_default
 
 
-class BadRollout(ServeConfigFault):
+class BadRollout(ServeConfigFault, like=OnHost):
     """Ask the engines for a context that their model does not have."""
 
-    id = "F29"
-    name = "bad_rollout"
     summary = "A configuration is rolled out with which no engine starts."
-    layer = "change"
     symptoms = (
         "From the change on replicas end and none takes their place: the application is not "
         "healthy, requests fail or wait; the change itself is the first event."
@@ -28,7 +26,6 @@ class BadRollout(ServeConfigFault):
         Parameter("max_model_len", 10_000_000, 100_000, 100_000_000, "The context, in tokens."),
         DURATION,
     )
-    needs_confirmation = True
 
     def intended_dose(self) -> dict[str, float]:
         return {"max_model_len": self.values["max_model_len"]}

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from ...faults.catalogue.f24_kv_exhaustion_config import KvExhaustionByConfig as OnHost
 from ...faults.contract import DURATION, Parameter
 from ...faults.errors import RefusedError
 from ..change_fault import ServeConfigFault
@@ -17,35 +18,25 @@ from ..fault import by_default
 _BLOCK = 16
 
 
-class KvConfig(ServeConfigFault):
+class KvExhaustionByConfig(ServeConfigFault, like=OnHost):
     """Give every engine fewer blocks of KV cache, at the same load."""
 
-    id = "F24"
-    name = "kv_config"
-    summary = "The engines are deployed again with fewer blocks of KV cache."
-    layer = "configuration"
-    symptoms = (
-        "At the same load the KV cache fills, requests wait for room in it and are preempted, "
-        "queue time and time to first token rise; before that the engines are deployed again, for "
-        "minutes."
-    )
     mechanisms = by_default("serve_config")
     parameters = (
-        Parameter("num_gpu_blocks", 512, 16, 1_000_000, "Blocks of KV cache of an engine."),
+        Parameter("kv_blocks", 512, 16, 1_000_000, "Blocks of KV cache of an engine."),
         DURATION,
     )
-    needs_confirmation = True
 
     def intended_dose(self) -> dict[str, float]:
-        return {"num_gpu_blocks": self.values["num_gpu_blocks"]}
+        return {"kv_blocks": self.values["kv_blocks"]}
 
     def engine_kwargs(self) -> dict[str, Any]:
-        return {"num_gpu_blocks_override": round(self.values["num_gpu_blocks"])}
+        return {"num_gpu_blocks_override": round(self.values["kv_blocks"])}
 
     def check_engine(self, known: dict[str, Any]) -> None:
         block = int(known.get("block_size") or _BLOCK)
         wanted = int(known.get("max_model_len") or 0)
-        if wanted > block * self.values["num_gpu_blocks"]:
+        if wanted > block * self.values["kv_blocks"]:
             raise RefusedError(
                 f"an engine of max_model_len {wanted} does not start with fewer than "
                 f"{-(-wanted // block)} blocks: that would be F29"
