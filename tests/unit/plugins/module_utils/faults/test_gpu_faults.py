@@ -150,6 +150,8 @@ def describe(lab: Lab, known: dict[str, str]) -> None:
         "node": "node/host",
         "supervisor": "/nonexistent",
         "service": {"kind": "http", "url": "http://{address}:9/health"},
+        "client": {"command": ["loadgen"], "url": "http://127.0.0.1:9"},
+        "engine": {"model": "none", "max_model_len": 1024, "metrics": "http://{address}:9/metrics"},
         "prometheus": None,
         "telemetry": [],
         "gpus": [{"component": name, "uuid": uuid} for name, uuid in known.items()],
