@@ -23,8 +23,9 @@ COMPLAINTS = ("WARNING: ", "ERROR: ", "CRITICAL: ")
 def build(folder: Path) -> Path:
     """Build the tarball in ``folder`` from what a clone holds."""
     ansible_test.copy_tree(ROOT, folder / "source")
-    command = [BIN / "ansible-galaxy", "collection", "build", "--output-path", folder]
-    subprocess.run([*command, folder / "source"], check=True, stdout=subprocess.DEVNULL)
+    program: list[str | Path] = [BIN / "ansible-galaxy", "collection", "build"]
+    command = [*program, "--output-path", folder, folder / "source"]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     (tarball,) = folder.glob("*.tar.gz")
     return tarball
 
