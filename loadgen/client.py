@@ -7,6 +7,7 @@ import asyncio
 import errno
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -138,6 +139,9 @@ class Client:
         The API key, if any: it is struck out of error texts.
     stopping
         Tells whether somebody ended the run; decides between ``cancelled`` and ``censored``.
+    read_after_s
+        How long an answer lies before it is read. With constant gaps it ends when other answers'
+        pieces come and the next request is due; reading it, the longest work of all, can wait.
     """
 
     session: aiohttp.ClientSession
@@ -146,6 +150,7 @@ class Client:
     clock: Clock
     secret: str | None
     stopping: Callable[[], bool]
+    read_after_s: float = 0.0
     own_errors: int = 0
     url: str = field(init=False)
 
@@ -167,7 +172,11 @@ class Client:
         except (aiohttp.ClientError, HttpProcessingError, OSError) as error:
             exchange.failure = _classify(error, answered=bool(exchange.chunks))
             self.own_errors += getattr(error, "errno", None) in _OWN_ERRORS
-        return self._record(request, exchange, self.clock.now_ns())
+        end_ns = self.clock.now_ns()
+        # Whoever cancels this from here on gets the whole record.
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(self.read_after_s)
+        return self._record(request, exchange, end_ns)
 
     async def _exchange(self, request: Request, exchange: _Exchange) -> None:
         waits = self.profile.timeouts

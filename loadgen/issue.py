@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
 
 import aiohttp
 
@@ -25,6 +25,7 @@ from loadgen.shard import WHOLE, Shard
 from loadgen.workload import ClosedLoop
 
 _FLUSH_S = 0.5
+_READ_AFTER_S = 0.003
 _NS = 1_000_000_000
 
 
@@ -60,7 +61,14 @@ class Issue:
     ) -> Audit:
         """Send everything, wait for the answers; return what the process saw of itself."""
         client = Client(
-            session, self.profile, self.provider, self.clock, api_key, stopping=self.stop.is_set
+            session,
+            self.profile,
+            self.provider,
+            self.clock,
+            api_key,
+            stopping=self.stop.is_set,
+            # A user who waits for the record must not wait longer than for the answer.
+            read_after_s=_READ_AFTER_S if self.profile.closed is None else 0.0,
         )
         watch = SelfWatch()
         try:
@@ -103,8 +111,7 @@ class Issue:
             phase = WARMUP if index < self.schedule.warmup else MEASURED
             scheduled_ns = start_ns + self.schedule.offsets_ns[index]
             request = self._request(index, phase, scheduled_ns)
-            await self._sleep_until(scheduled_ns)
-            self._start(self._one(client, request), group)
+            await self._at(scheduled_ns, partial(self._start, client, request, group))
             self.progress.sent()
             # Where several are overdue, each still leaves before the next is made.
             await asyncio.sleep(0)
@@ -132,7 +139,7 @@ class Issue:
                 if over.is_set():
                     return
                 phase = WARMUP if due_ns < measured_ns else MEASURED
-                task = self._start(self._one(client, self._request(index, phase, due_ns)), group)
+                task = self._start(client, self._request(index, phase, due_ns), group)
                 self.progress.sent()
                 if left is not None and phase == MEASURED:
                     left -= 1
@@ -157,9 +164,9 @@ class Issue:
                 task.cancel()
 
     def _start(
-        self, work: Coroutine[Any, Any, None], group: asyncio.TaskGroup
+        self, client: Client, request: Request, group: asyncio.TaskGroup
     ) -> asyncio.Task[None]:
-        task = group.create_task(work)
+        task = group.create_task(self._one(client, request))
         self._in_flight.add(task)
         task.add_done_callback(self._in_flight.discard)
         return task
@@ -181,6 +188,28 @@ class Issue:
                 )
             ),
         )
+
+    async def _at(self, due_ns: int, act: Callable[[], object]) -> None:
+        """Do something at a time, in the timer's own call: a task woken by it would queue first."""
+        loop = asyncio.get_running_loop()
+        done = loop.create_future()
+        handle = None
+
+        def look() -> None:
+            nonlocal handle
+            wait_ns = due_ns - self.clock.now_ns()
+            if wait_ns > 0:
+                handle = loop.call_later(wait_ns / _NS, look)
+            elif not done.done():
+                act()
+                done.set_result(None)
+
+        look()
+        try:
+            await done
+        finally:
+            if handle is not None:
+                handle.cancel()
 
     async def _sleep_until(self, due_ns: int) -> None:
         while (wait_ns := due_ns - self.clock.now_ns()) > 0:

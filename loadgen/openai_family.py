@@ -27,7 +27,7 @@ from loadgen.reading import (
 )
 from loadgen.workload import Api
 
-_TEXT_KEYS = ("content", "reasoning_content", "reasoning")
+_TEXT_KEYS = ("content", "reasoning_content", "reasoning", "text")
 _PATHS = {"chat": "/v1/chat/completions", "completions": "/v1/completions"}
 
 
@@ -155,16 +155,18 @@ def _choices(frame: dict[str, Any]) -> list[dict[str, Any]]:
     choices = frame.get("choices")
     if choices is None:
         return []
-    if not isinstance(choices, list) or not all(isinstance(choice, dict) for choice in choices):
+    if not isinstance(choices, list) or {type(choice) for choice in choices} - {dict}:
         raise FrameError("choices is no list of JSON objects")
     return choices
 
 
 def _has_text(message: dict[str, Any]) -> bool:
     """Say whether a delta, a message or a completion's choice carries text."""
-    # `or` would stop at the first text and let a broken one behind it pass.
-    found = [text_of(message, key) for key in (*_TEXT_KEYS, "text")]
-    return any(found) or bool(message.get("tool_calls"))
+    found = bool(message.get("tool_calls"))
+    for key in _TEXT_KEYS:
+        # A broken text behind the first good one must not pass.
+        found = bool(text_of(message, key)) or found
+    return found
 
 
 def _logprobs(choice: dict[str, Any]) -> int:
