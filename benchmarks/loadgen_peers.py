@@ -8,8 +8,10 @@ last frame; one that sends a broken chunk in 20 of 120. The mock's own log and m
 truth. Each tool runs in a process of its own, one after the other, with its defaults but for rate,
 lengths and what it must be told to need no network.
 
-`vllm bench serve` runs from ``.venvs/serve`` if that is there; aiperf from ``.venvs/aiperf``, which
-this script makes (1.2 GB). Both want a tokenizer: the folder of one of the lab's models.
+`vllm bench serve` runs from ``.venvs/serve`` if that is there, each other from ``.venvs/TOOL``,
+which this script makes: aiperf (1.2 GB), guidellm (1.5 GB), inference-perf (0.8 GB, needs Python
+3.12), Locust (0.1 GB). All but Locust want a tokenizer: the folder of one of the lab's models.
+Locust has no load of its own for language models: ``_locustfile.py`` is the least that streams.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -30,8 +33,10 @@ from _mock import OURS, ROOT, Cost, Mock, Truth, machine, mock, timed
 from _tables import insert
 
 SERVE = ROOT / ".venvs" / "serve" / "bin" / "python"
-AIPERF = ROOT / ".venvs" / "aiperf"
-AIPERF_PACKAGE = "aiperf==0.13.0"
+AIPERF, GUIDELLM, INFERENCE_PERF, LOCUST = (
+    ROOT / ".venvs" / name for name in ("aiperf", "guidellm", "inference-perf", "locust")
+)
+LOCUSTFILE = Path(__file__).with_name("_locustfile.py")
 TOKENIZER = ROOT / ".venvs" / "models" / "tiny"
 PROMPT, OUTPUT = 32, 16
 PLAIN = os.environ | {"PYTHONPATH": ""}
@@ -74,6 +79,7 @@ class Told:
     ttft_mean_ms: float | None
 
 
+Prepare = Callable[[], str | None]
 Tool = Callable[[Mock, Scenario, Path], tuple[list[str], dict[str, str]]]
 Reader = Callable[[Path], Told]
 
@@ -204,6 +210,81 @@ def read_aiperf(folder: Path) -> Told:
     return Told(int(failed), found["time_to_first_token"]["avg"])
 
 
+def guidellm(server: Mock, scenario: Scenario, folder: Path) -> tuple[list[str], dict[str, str]]:
+    """Return guidellm's command: constant gaps."""
+    data = f"kind=synthetic_text,prompt_tokens={PROMPT},output_tokens={OUTPUT}"
+    words = [str(GUIDELLM / "bin" / "guidellm"), "run", "--disable-console"]
+    words += ["--backend", f"kind=openai_http,target={server.url},model=mock"]
+    words += ["--profile", f"kind=constant,rate={scenario.rate}"]
+    words += ["--constraint", f"kind=max_requests,count={scenario.requests}", "--data", data]
+    words += ["--tokenizer", f"kind=huggingface_auto,model={TOKENIZER}"]
+    words += ["--output", f"kind=json,path={folder / 'guidellm.json'}"]
+    return words, PLAIN | {"HF_HUB_OFFLINE": "1"}
+
+
+def read_guidellm(folder: Path) -> Told:
+    """Read its result."""
+    found = json.loads((folder / "guidellm.json").read_text(encoding="utf-8"))
+    metrics = found["benchmarks"][0]["metrics"]
+    ttft = metrics["time_to_first_token_ms"]["successful"]["mean"]
+    return Told(metrics["request_totals"]["errored"], ttft)
+
+
+def inference_perf(
+    server: Mock, scenario: Scenario, folder: Path
+) -> tuple[list[str], dict[str, str]]:
+    """Return inference-perf's command: what it calls constant, for as long as the load lasts."""
+    seconds = scenario.requests // scenario.rate
+    stage = {"rate": scenario.rate, "duration": seconds}
+    prompt, answer = (
+        {"min": count, "max": count, "mean": count, "std_dev": 0} for count in (PROMPT, OUTPUT)
+    )
+    total = {"total_count": scenario.requests}
+    config = {
+        "api": {"type": "completion", "streaming": True},
+        "data": {
+            "type": "random",
+            "input_distribution": prompt | total,
+            "output_distribution": answer | total,
+        },
+        "load": {"type": "constant", "stages": [stage]},
+        "server": {"type": "vllm", "model_name": "mock", "base_url": server.url},
+        "storage": {"local_storage": {"path": str(folder / "out")}},
+        "tokenizer": {"pretrained_model_name_or_path": str(TOKENIZER)},
+    }
+    path = folder / "config.json"  # JSON is YAML
+    path.write_text(json.dumps(config), encoding="utf-8")
+    words = [str(INFERENCE_PERF / "bin" / "inference-perf"), "--config_file", str(path)]
+    return words, PLAIN | {"HF_HUB_OFFLINE": "1"}
+
+
+def read_inference_perf(folder: Path) -> Told:
+    """Read its summary."""
+    (path,) = (folder / "out").rglob("summary_lifecycle_metrics.json")
+    found = json.loads(path.read_text(encoding="utf-8"))
+    seconds = found["successes"]["latency"]["time_to_first_token"]["mean"]
+    return Told(found["failures"]["count"], 1e3 * seconds)
+
+
+def locust(server: Mock, scenario: Scenario, folder: Path) -> tuple[list[str], dict[str, str]]:
+    """Return Locust's command: as many users as requests a second, each one a second."""
+    words = [str(LOCUST / "bin" / "locust"), "--headless", "--locustfile", str(LOCUSTFILE)]
+    words += ["--host", server.url, "--users", str(scenario.rate)]
+    words += ["--spawn-rate", str(scenario.rate), "--stop-timeout", "30"]
+    words += ["--run-time", f"{scenario.requests // scenario.rate}s"]
+    words += ["--json-file", str(folder / "locust")]
+    return words, PLAIN | {"PROMPT": "word " * PROMPT, "OUTPUT": str(OUTPUT)}
+
+
+def read_locust(folder: Path) -> Told:
+    """Read its statistics: a row of the requests and one of their first tokens."""
+    rows = json.loads((folder / "locust.json").read_text(encoding="utf-8"))
+    found = {row["name"]: row for row in rows}
+    first = found["first token"]
+    ttft_ms = first["total_response_time"] / first["num_requests"]
+    return Told(found["request"]["num_failures"], ttft_ms)
+
+
 def nothing() -> str | None:
     """Loadgen needs what this script needs."""
     return None
@@ -216,15 +297,21 @@ def find_vllm() -> str | None:
     return find_tokenizer()
 
 
-def make_aiperf() -> str | None:
-    """Make aiperf's environment if there is none."""
-    done = AIPERF / ".made"
-    if not done.exists():
-        subprocess.run([sys.executable, "-m", "venv", AIPERF], check=True)
-        pip = [str(AIPERF / "bin" / "python"), "-m", "pip", "install", "--quiet", AIPERF_PACKAGE]
-        subprocess.run(pip, check=True)
-        done.touch()
-    return find_tokenizer()
+def maker(folder: Path, package: str, python: str = sys.executable) -> Prepare:
+    """Return what makes a tool's environment if there is none, and says what is missing for it."""
+
+    def make() -> str | None:
+        done = folder / ".made"
+        if not done.exists():
+            if shutil.which(python) is None:
+                return f"there is no {python}"
+            subprocess.run([python, "-m", "venv", "--clear", folder], check=True)
+            pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", package]
+            subprocess.run(pip, check=True)
+            done.touch()
+        return find_tokenizer()
+
+    return make
 
 
 def find_tokenizer() -> str | None:
@@ -234,10 +321,17 @@ def find_tokenizer() -> str | None:
     return None
 
 
-TOOLS: dict[str, tuple[Callable[[], str | None], Tool, Reader]] = {
+TOOLS: dict[str, tuple[Prepare, Tool, Reader]] = {
     "loadgen": (nothing, loadgen, read_loadgen),
     "vllm": (find_vllm, vllm, read_vllm),
-    "aiperf": (make_aiperf, aiperf, read_aiperf),
+    "aiperf": (maker(AIPERF, "aiperf==0.13.0"), aiperf, read_aiperf),
+    "guidellm": (maker(GUIDELLM, "guidellm==0.8.1"), guidellm, read_guidellm),
+    "inference-perf": (
+        maker(INFERENCE_PERF, "inference-perf==0.7.0", "python3.12"),
+        inference_perf,
+        read_inference_perf,
+    ),
+    "locust": (maker(LOCUST, "locust==2.47.0"), locust, read_locust),
 }
 
 
