@@ -38,7 +38,11 @@ REPLICA, GATEWAY, HEAD = "replica/llm-1", "gateway/nginx", "head/ray"
 CLIENT, SERVICE = "client/loadgen", "service/llm"
 REPETITIONS, SHAMS = 3, 10
 HOLD_S = 12
+# A second load looks at the service before it sends.
+LONG: dict[str, Any] = {"duration_s": 30}
 RATE_PER_S = 2.0
+# Most of a prompt is what all prompts share, so that there is a prefix cache to lose.
+REQUEST = ("--prompt-tokens", "256", "--shared-tokens", "192", "--output-tokens", "32")
 _STEADY_S, _STEADY_TIMEOUT_S = 6.0, 60.0
 
 
@@ -53,6 +57,8 @@ class Case:
     most: float
     parameters: dict[str, Any] = field(default_factory=dict)
     repetitions: int = REPETITIONS
+    users: int = 0
+    """Users who ask beside the load, where the fault shows only with so much in flight."""
 
     @property
     def name(self) -> str:
@@ -83,8 +89,11 @@ CASES = (
     Case("F31", "telemetry/prometheus", "silent_ratio", 1, 1),
     Case("F31", "telemetry/node-exporter", "silent_ratio", 1, 1, {"mechanism": "iptables_reject"}),
     Case("F32", GATEWAY, "offset_s", -32, -28, {"offset_s": -30}),
-    Case("F25", CLIENT, "engine_requests_per_s", 4, 8, {"rate_per_s": 4}),
-    Case("F26", CLIENT, "engine_prompt_tokens_per_s", 300, 3000, {"prompt_tokens": 1000}),
+    Case("F15", HEAD, "queued_requests", 1, math.inf, {"max_ongoing_requests": 1}, users=12),
+    Case("F23", CLIENT, "kv_cache_usage_ratio", 0.9, 1, LONG | {"users": 24, "output_tokens": 64}),
+    Case("F25", CLIENT, "engine_requests_per_s", 4, 8, LONG | {"rate_per_s": 4}),
+    Case("F26", CLIENT, "engine_prompt_tokens_per_s", 300, 3000, LONG | {"prompt_tokens": 1000}),
+    Case("F27", CLIENT, "prefix_hit_ratio_under", 0, 0.35, LONG),
     Case("F11", GATEWAY, "killed_ratio", 1, 1, repetitions=1),
     Case("F11", REPLICA, "killed_ratio", 1, 1, repetitions=1),
     Case("F04", REPLICA, "oom_kills", 1, 1, repetitions=1),
@@ -189,12 +198,13 @@ class Client:
     """The load, and what it has seen since a moment."""
 
     def __init__(self, folder: Path, url: str, seconds: int) -> None:
+        self.url = url
         self._records = folder / "requests.jsonl"
         self._process = subprocess.Popen(
             [
                 *(sys.executable, "-P", "-m", "loadgen", "run", "--url", url),
                 *("--rate", str(RATE_PER_S), "--duration", str(seconds)),
-                *("--prompt-tokens", "64", "--output-tokens", "32"),
+                *REQUEST,
                 *("--out", str(folder), "--force"),
             ],
             stdout=subprocess.DEVNULL,
@@ -302,11 +312,32 @@ def seconds_between(times: dict[str, str | None], first: str, last: str) -> floa
     return round((parse(end[:26]) - parse(begin[:26])).total_seconds(), 3)
 
 
+@contextlib.contextmanager
+def users(count: int, url: str) -> Iterator[None]:
+    """Have so many users ask beside the load."""
+    if not count:
+        yield
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        most = ("--users", str(count), "--duration", "600")
+        command = [sys.executable, "-P", "-m", "loadgen", "run", "--url", url, *most, *REQUEST]
+        process = subprocess.Popen(
+            [*command, "--out", folder, "--force"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            yield
+        finally:
+            process.terminate()
+            process.wait(60)
+
+
 def do(case: Case, repetition: int, lab: Lab, client: Client) -> Window:
     """Do one window and judge it."""
     lab.wait_until_whole()
     before = lab.snapshot()
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, users(case.users, client.url):
         path = Path(folder, "truth.json")
         watch = Watch(lab, lab.watchdog())
         watch.start()
