@@ -13,6 +13,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from ansible_collections.rcalab.llm.plugins.module_utils.faults import watchdog
+from ansible_collections.rcalab.llm.plugins.module_utils.faults.state import StateDir
 
 from .conftest import BUSY, COMPONENT, IDLE, Lab, wait_for
 
@@ -135,11 +137,12 @@ def test_the_watchdog_acts_when_the_time_to_live_is_over(plain_lab: Lab) -> None
     pod = plain_lab.start(IDLE)
     run = plain_lab.run(duration_s=60, cpu_limit_cores=0.01)
     plain_lab.await_state("ARMED")
-    (window,) = (path.name for path in plain_lab.state.glob("windows/*"))
+    state = StateDir(plain_lab.state)
+    (window,) = state.pending()
     pod.send_signal(signal.SIGSTOP)
 
-    second = plain_lab.command("watchdog", "--window", window, "--ttl-s", "0.3")
-    subprocess.run(second, check=True)
+    patience = watchdog.Patience(ttl_s=0.3, lease_s=5, retry_s=5)
+    watchdog.arm(plain_lab.agent, state, window, patience, within_s=10)
 
     plain_lab.await_undone(15)
     run.communicate(timeout=30)
