@@ -141,6 +141,10 @@ def _print_json(value: object) -> None:
     sys.stdout.write(json.dumps(value) + "\n")
 
 
+def _absolute(text: str) -> Path:
+    return Path(text).absolute()  # the watchdog has another working directory
+
+
 def _parser(platform: Platform) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="agent.pyz",
@@ -166,7 +170,10 @@ def _parser(platform: Platform) -> argparse.ArgumentParser:
         )
         if state:
             sub.add_argument(
-                "--state-dir", type=Path, required=True, help="journal, lock and undo of this lab"
+                "--state-dir",
+                type=_absolute,
+                required=True,
+                help="journal, lock and undo of this lab",
             )
         sub.set_defaults(call=call, platform=platform)
         return sub

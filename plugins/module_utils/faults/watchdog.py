@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import inspect
 import os
 import subprocess
@@ -65,35 +64,27 @@ def arm(
     FaultError
         If it does not start.
     """
-    with contextlib.ExitStack() as stack:
-
-        def held(handle: int) -> int:
-            stack.callback(os.close, handle)
-            return handle
-
-        runner = held(os.pidfd_open(window.read_undo().runner.pid))
-        program, undo = (held(os.open(file, os.O_RDONLY)) for file in (agent, window.undo_file))
-        log = stack.enter_context((window.path / "watchdog.log").open("wb"))
-        isolated = (sys.executable, "-I", "-S")
-        subprocess.run(
-            [
-                *(*isolated, "-c", inspect.getsource(sentinel), str(runner)),
-                *map(str, (window.watchdog_file, window.undone_file, window.lease_file)),
-                *map(str, (patience.ttl_s, patience.lease_s, patience.retry_s)),
-                *(*isolated, f"/proc/self/fd/{program}", "put-back"),
-                *("--state-dir", str(state.path), "--window", window.id),
-                *("--undo", f"/proc/self/fd/{undo}", "--retry-s", str(patience.retry_s)),
-                "--reason",
-            ],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            cwd="/",
-            start_new_session=True,
-            pass_fds=(runner, program, undo),
-            timeout=within_s,
-            check=False,
-        )
+    handles = (
+        os.pidfd_open(window.read_undo().runner.pid),
+        os.open(agent, os.O_RDONLY),
+        os.open(window.undo_file, os.O_RDONLY),
+    )
+    try:
+        with (window.path / "watchdog.log").open("wb") as log:
+            subprocess.run(
+                _command(state, window, patience, *handles),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd="/",
+                start_new_session=True,
+                pass_fds=handles,
+                timeout=within_s,
+                check=False,
+            )
+    finally:
+        for handle in handles:
+            os.close(handle)
     deadline = time.monotonic() + within_s
     while (process := window.watchdog()) is None:
         if time.monotonic() > deadline:
@@ -101,6 +92,22 @@ def arm(
             raise FaultError(f"the watchdog does not start: {said or 'no message'}")
         time.sleep(0.01)
     return process
+
+
+def _command(
+    state: StateDir, window: Window, patience: Patience, runner: int, agent: int, undo: int
+) -> list[str]:
+    """Return how the watchdog is run, with the handles of what it must not lose."""
+    python = [sys.executable, "-I", "-S"]
+    files = (window.watchdog_file, window.undone_file, window.lease_file)
+    times = (patience.ttl_s, patience.lease_s, patience.retry_s)
+    return [
+        *(*python, "-c", inspect.getsource(sentinel)),
+        *(str(runner), *map(str, files), *map(str, times)),
+        *(*python, f"/proc/self/fd/{agent}", "put-back", "--undo", f"/proc/self/fd/{undo}"),
+        *("--state-dir", str(state.path), "--window", window.id),
+        *("--retry-s", str(patience.retry_s), "--reason"),
+    ]
 
 
 def put_back(state: StateDir, window: Window, undo: Undo, reason: str, retry_s: float) -> None:

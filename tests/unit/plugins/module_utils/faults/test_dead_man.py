@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -148,6 +149,38 @@ def test_the_watchdog_acts_when_the_time_to_live_is_over(plain_lab: Lab) -> None
     run.communicate(timeout=30)
     assert run.returncode == -signal.SIGKILL
     assert plain_lab.truth()["messages"] == ["the time to live was over"]
+    assert state_of(pod.pid) != "T"
+
+
+def test_a_watchdog_holds_less_than_16_mb_while_it_waits(plain_lab: Lab) -> None:
+    plain_lab.start(IDLE)
+    run = plain_lab.run("F01", duration_s=30, cpu_limit_cores=0.5)
+    plain_lab.await_state("INJECTING")
+
+    status = Path(f"/proc/{plain_lab.watchdog()}/status").read_text()
+
+    run.terminate()
+    run.communicate(timeout=30)
+    (resident_kib,) = re.findall(r"VmRSS:\s+(\d+) kB", status)
+    assert int(resident_kib) * 1024 < 16e6
+
+
+def test_the_pod_is_put_back_even_if_the_agent_is_replaced_meanwhile(
+    plain_lab: Lab, tmp_path: Path
+) -> None:
+    plain_lab.agent = Path(shutil.copy(plain_lab.agent, tmp_path / "agent.pyz"))
+    pod = plain_lab.start(IDLE)
+    run = plain_lab.run(duration_s=60, cpu_limit_cores=0.01)
+    plain_lab.await_state("INJECTING")
+    plain_lab.agent.unlink()
+    plain_lab.agent.write_text("of another version, and broken")
+
+    run.kill()
+    pod.send_signal(signal.SIGSTOP)
+    run.communicate()
+
+    plain_lab.await_undone(15)
+    assert plain_lab.truth()["reverted_by"] == "watchdog"
     assert state_of(pod.pid) != "T"
 
 
