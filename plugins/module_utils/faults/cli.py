@@ -80,7 +80,7 @@ def _run(options: argparse.Namespace) -> int:
     fault_class = registry.find(spec.fault, platform.catalogue)
     results = None if options.truth is None else options.truth.absolute().parent
     target = replace(platform.find_target(options.lab, spec), results=results)
-    fault = fault_class(target, spec.parameters)
+    fault = fault_class.of(target, spec.parameters)
     if fault.needs_confirmation and spec.confirm != spec.target:
         raise RefusedError(
             f"{spec.fault} acts on more than one pod: name its target once more as confirm, "
