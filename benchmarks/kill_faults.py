@@ -69,8 +69,7 @@ def table(outcomes: list[fault_kills.Outcome]) -> str:
     for outcome in outcomes:
         groups[outcome.kill.victim, outcome.kill.state].append(outcome)
     lines = [
-        "| killed | in state | kills | reached | faults | put back | median s | slowest s | "
-        "limit s |",
+        "| killed | in state | kills | reached | faults | back | median s | slowest s | limit s |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     order = (fault_kills.RUNNER, fault_kills.MODULE, fault_kills.WATCHDOG)

@@ -232,7 +232,10 @@ def _module() -> Iterator[subprocess.Popen[bytes]]:
 
 
 def _victims(
-    sandbox: EquippedSandbox, run: subprocess.Popen[str], module: subprocess.Popen[bytes], victim: str
+    sandbox: EquippedSandbox,
+    run: subprocess.Popen[str],
+    module: subprocess.Popen[bytes],
+    victim: str,
 ) -> list[int]:
     if victim == WATCHDOG:
         return sandbox.watchdogs()

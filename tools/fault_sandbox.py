@@ -335,7 +335,7 @@ class Sandbox:
         described: Path | None = None,
         **parameters: object,
     ) -> subprocess.Popen[str]:
-        """Start the agent on a fault; ``described`` is a folder of `describe`, by default its own."""
+        """Start the agent on a fault, on the lab as a folder of `describe` has it (its own one)."""
         paths = ["--pods", f"{described or self.folder}/pods.json", "--truth", str(self.truth_path)]
         paths += ["--events", str(self.events_path)]
         process = subprocess.Popen(

@@ -2,7 +2,7 @@
 """A sandbox with what no small machine has: a GPU, Ray Serve, and an engine that generates.
 
 The tests' stand-ins play the GPU and Serve, loadgen's own mock the engine and its gateway. What is
-put back is looked at in them. It needs what a sandbox needs, and loadgen; gcc for the GPU's library.
+put back is looked at in them. It needs what a sandbox needs, loadgen, and gcc for the GPU's library.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
-from fault_sandbox import REPLICA, ROOT, Sandbox, wait_for
+from fault_sandbox import ROOT, Sandbox, wait_for
 
 GPU, CLIENT, SERVICE = "gpu/sandbox.0", "client/loadgen", "service/llm"
 SERVED, LOADED = "served", "loaded"

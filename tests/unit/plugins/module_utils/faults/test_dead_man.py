@@ -184,5 +184,18 @@ def test_the_pod_is_put_back_even_if_the_agent_is_replaced_meanwhile(
     assert state_of(pod.pid) != "T"
 
 
+def test_the_state_directory_may_be_named_from_where_one_is(
+    plain_lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain_lab.start(IDLE)
+    monkeypatch.chdir(plain_lab.state.parent)
+    plain_lab.state = Path("state")
+
+    run = plain_lab.run("F00", duration_s=1, cpu_limit_cores=0.5)
+    err = run.communicate(timeout=30)[1]
+
+    assert run.returncode == 0, err
+
+
 def state_of(pid: int) -> str:
     return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
