@@ -21,6 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tools"))
 import fault_kills  # noqa: E402 - a tool, not a package
 import fault_sandbox  # noqa: E402 - the same
+import fault_stand_ins  # noqa: E402 - the same
 
 
 def main() -> int:
@@ -48,7 +49,7 @@ def main() -> int:
         agent = fault_sandbox.build_agent(Path(folder, "agent.pyz"))
 
         def work(number: int) -> None:
-            with fault_sandbox.Sandbox(agent, number) as sandbox:
+            with fault_stand_ins.EquippedSandbox(agent, number) as sandbox:
                 for kill in plan[number :: options.sandboxes]:
                     with alone if kill.injection.alone else threading.Lock():
                         outcome = fault_kills.carry_out(sandbox, kill)
@@ -68,8 +69,8 @@ def table(outcomes: list[fault_kills.Outcome]) -> str:
     for outcome in outcomes:
         groups[outcome.kill.victim, outcome.kill.state].append(outcome)
     lines = [
-        "| killed | in state | kills | faults | put back | median s | slowest s | limit s |",
-        "|---|---|---|---|---|---|---|---|",
+        "| killed | in state | kills | reached | faults | back | median s | slowest s | limit s |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     order = (fault_kills.RUNNER, fault_kills.MODULE, fault_kills.WATCHDOG)
     for victim in order:
@@ -80,7 +81,7 @@ def table(outcomes: list[fault_kills.Outcome]) -> str:
             seconds = [each.seconds for each in found]
             back = sum(each.problem is None for each in found)
             lines.append(
-                f"| {victim} | {state} | {len(found)} | "
+                f"| {victim} | {state} | {len(found)} | {sum(each.reached for each in found)} | "
                 f"{len({each.kill.injection.name for each in found})} | {back} | "
                 f"{statistics.median(seconds):.1f} | {max(seconds):.1f} | "
                 f"{min(each.limit_s for each in found):.0f} |"

@@ -13,13 +13,25 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from fault_sandbox import EXPORTER, FAKETIME, HEAD, REPLICA, Sandbox, wait_for
+from fault_sandbox import EXPORTER, FAKETIME, HEAD, REPLICA, wait_for
+from fault_stand_ins import (
+    CLIENT,
+    GPU,
+    LOADED,
+    SERVED,
+    SERVICE,
+    EquippedSandbox,
+    has_gpu_library,
+)
 
 TTL_MARGIN_S = 30.0
 EPSILON_S = 2.0
 _DURATION_S = 20
+# A second load takes some seconds to begin.
+_LOAD = {"duration_s": 30}
 # What others start again may take so long here, beyond the watchdog's own time.
 _RESTART_S = 20.0
+_RESTARTS = ("F04", "F11", "F14", "F19", "F24", "F28", "F29", "F30")
 STATES = ("PREFLIGHT", "ARMED", "INJECTING", "ACTIVE", "REVERTING")
 RUNNER, MODULE, WATCHDOG = "runner", "module", "watchdog"
 
@@ -36,6 +48,10 @@ class Injection:
     alone: bool = False
     # It burns whole CPUs.
     costly: bool = False
+    # How the lab is described to it; in its own way if not said.
+    way: str | None = None
+    # The load that the run has of its own meanwhile, as options of loadgen.
+    own_load: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -43,6 +59,7 @@ class Injection:
         return " ".join([self.fault, *map(str, filter(None, [self.parameters.get("mechanism")]))])
 
 
+_SHARED = ("--rate", "4", "--prompt-tokens", "96", "--shared-tokens", "64", "--output-tokens", "4")
 _FAULTS = (
     Injection("F00", parameters={"cpu_limit_cores": 0.02}),
     Injection("F01", parameters={"cpu_limit_cores": 0.02}),
@@ -62,7 +79,28 @@ _FAULTS = (
     Injection("F12"),
     Injection("F13"),
     Injection("F14", HEAD, spec={"confirm": HEAD}),
+    Injection("F15", HEAD, spec={"confirm": HEAD}, way=SERVED),
+    Injection("F16", GPU),
+    Injection("F17", GPU),
+    Injection("F18", GPU),
+    Injection("F19", GPU),
+    Injection(
+        "F23",
+        CLIENT,
+        {"users": 16, "prompt_tokens": 256, "output_tokens": 64, **_LOAD},
+        way=LOADED,
+    ),
+    Injection("F24", SERVICE, spec={"confirm": SERVICE}, way=SERVED),
+    Injection("F25", CLIENT, {"rate_per_s": 10, "output_tokens": 8, **_LOAD}, way=LOADED),
+    Injection(
+        "F26",
+        CLIENT,
+        {"rate_per_s": 4, "prompt_tokens": 1000, "give_up_s": 0.3, **_LOAD},
+        way=LOADED,
+    ),
+    Injection("F27", CLIENT, {"rate_per_s": 8, **_LOAD}, way=LOADED, own_load=_SHARED),
     Injection("F28", parameters={"load_delay_s": 3}),
+    Injection("F29", SERVICE, spec={"confirm": SERVICE}, way=SERVED),
     Injection("F30"),
     Injection("F31", EXPORTER),
     Injection("F31", EXPORTER, {"mechanism": "iptables_reject"}, alone=True),
@@ -78,6 +116,7 @@ def injections(*, costly: bool, alone: bool) -> list[Injection]:
         if (costly or not each.costly)
         and (alone or not each.alone)
         and (each.fault != "F32" or FAKETIME.exists())
+        and (each.fault not in ("F16", "F19") or has_gpu_library())
     ]
 
 
@@ -112,30 +151,46 @@ def plan(count: int, seed: int, faults: list[Injection]) -> list[Kill]:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a kill: the seconds until all was as before, and what was not, if so."""
+    """What came of a kill.
+
+    Attributes
+    ----------
+    reached
+        Whether the fault came to the state, and did not end before it.
+    seconds, limit_s
+        Until all was as before, and how long that may take.
+    problem
+        What was not as before, if so.
+    """
 
     kill: Kill
+    reached: bool
     seconds: float
     limit_s: float
     problem: str | None
 
 
-def carry_out(sandbox: Sandbox, kill: Kill) -> Outcome:
+def carry_out(sandbox: EquippedSandbox, kill: Kill) -> Outcome:
     """Kill, and wait until the sandbox is as it was.
 
     The limit is the fault's time to live and 2 s; what a fault has ended has 20 s more.
     """
     wait_for(sandbox.is_whole, "the sandbox", 30)
     before, known = sandbox.snapshot(), len(sandbox.states())
-    limit_s = _DURATION_S + TTL_MARGIN_S + EPSILON_S
-    if kill.injection.fault in ("F04", "F11", "F14", "F28", "F30"):
+    injection = kill.injection
+    parameters = {"duration_s": _DURATION_S, **injection.parameters}
+    limit_s = parameters["duration_s"] + TTL_MARGIN_S + EPSILON_S
+    if injection.fault in _RESTARTS:
         limit_s += _RESTART_S
-    with _module() as module:
-        injection = kill.injection
+    with _module() as module, sandbox.own_load(injection.own_load):
         parent = ("--parent", str(module.pid))
-        parameters = {"duration_s": _DURATION_S, **injection.parameters}
         run = sandbox.run(
-            injection.fault, injection.target, *parent, spec=injection.spec, **parameters
+            injection.fault,
+            injection.target,
+            *parent,
+            spec=injection.spec,
+            described=sandbox.described(injection.way),
+            **parameters,
         )
         with contextlib.suppress(TimeoutError):  # it may have ended before, as it was refused
             wait_for(
@@ -162,7 +217,7 @@ def carry_out(sandbox: Sandbox, kill: Kill) -> Outcome:
         said = run.communicate()[1].strip()
     if refused:
         problem = said
-    return Outcome(kill, seconds, limit_s, problem)
+    return Outcome(kill, kill.state in sandbox.states()[known:], seconds, limit_s, problem)
 
 
 @contextlib.contextmanager
@@ -177,7 +232,10 @@ def _module() -> Iterator[subprocess.Popen[bytes]]:
 
 
 def _victims(
-    sandbox: Sandbox, run: subprocess.Popen[str], module: subprocess.Popen[bytes], victim: str
+    sandbox: EquippedSandbox,
+    run: subprocess.Popen[str],
+    module: subprocess.Popen[bytes],
+    victim: str,
 ) -> list[int]:
     if victim == WATCHDOG:
         return sandbox.watchdogs()

@@ -33,6 +33,7 @@ FAULTS = ROOT / "plugins/module_utils/faults"
 CGROUPS = Path("/sys/fs/cgroup")
 CONTROLLERS = ("cpu", "cpuacct", "memory", "blkio")
 REPLICA, HEAD, EXPORTER = "replica/llm-0", "head/ray", "telemetry/pod-exporter"
+GATEWAY = "gateway/nginx"
 NODE = "node/sandbox"
 FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
 _PORT, _EXPORTER_PORT = 8000, 19000
@@ -140,12 +141,15 @@ class Sandbox:
         What else ``lab.json`` says.
     start
         What its servers do when they start, in Python.
+    environment
+        What the agent has in its environment, beside this process's own.
     """
 
     agent: Path
     number: int = 0
     facts: Mapping[str, object] = field(default_factory=dict)
     start: str = ""
+    environment: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.lab = f"rct{os.getpid()}x{self.number}"
@@ -194,31 +198,40 @@ class Sandbox:
             f"ip -n {self.netns} link set lo up",
         ):
             subprocess.run(command.split(), check=True)
-        self._write_pods()
+        self.describe(self.folder, self.facts)
         self._start_supervisor()
         wait_for(self.is_whole, "the sandbox", _START_S)
 
-    def _write_pods(self) -> None:
+    def describe(
+        self, folder: Path, facts: Mapping[str, object], gateway: str | None = None
+    ) -> None:
+        """Write what the roles write of a lab; one with other facts may be beside its own."""
+        where = {
+            "replica-0": (REPLICA, self.address),
+            "head": (HEAD, "127.0.0.1"),
+            "gateway": (GATEWAY, gateway),
+        }
         pods = [
             {
                 "name": name,
                 "component": component,
-                "address": self.address if name == "replica-0" else "127.0.0.1",
+                "address": address,
                 "netns": self.netns if name == "replica-0" else None,
                 "interface": None,
                 "cgroup": {"version": 1, **{c: str(self.folder_of(c, name)) for c in CONTROLLERS}},
             }
-            for name, component in (("replica-0", REPLICA), ("head", HEAD))
+            for name, (component, address) in where.items()
+            if address is not None
         ]
         lab = {"format": 1, "lab": self.lab, "isolation": "netns", "pods": pods}
-        (self.folder / "pods.json").write_text(json.dumps(lab), encoding="utf-8")
+        (folder / "pods.json").write_text(json.dumps(lab), encoding="utf-8")
         exporter = {
             "component": EXPORTER,
             "program": "exporter",
             "address": "127.0.0.1",
             "port": self.exporter_port,
         }
-        facts = {
+        known = {
             "format": 1,
             "node": NODE,
             "supervisor": str(self.folder / "s.sock"),
@@ -234,9 +247,9 @@ class Sandbox:
             "grafana": None,
             "deny": [],
             "faketime": {REPLICA: str(self.clock_file)},
-            **self.facts,
+            **facts,
         }
-        (self.folder / "lab.json").write_text(json.dumps(facts), encoding="utf-8")
+        (folder / "lab.json").write_text(json.dumps(known), encoding="utf-8")
 
     def _start_supervisor(self) -> None:
         engine, client = self.folder / "engine.py", self.folder / "client.py"
@@ -319,10 +332,11 @@ class Sandbox:
         target: str = REPLICA,
         *arguments: str,
         spec: Mapping[str, object] | None = None,
+        described: Path | None = None,
         **parameters: object,
     ) -> subprocess.Popen[str]:
-        """Start the agent on a fault."""
-        paths = ["--pods", f"{self.folder}/pods.json", "--truth", str(self.truth_path)]
+        """Start the agent on a fault, on the lab as a folder of `describe` has it (its own one)."""
+        paths = ["--pods", f"{described or self.folder}/pods.json", "--truth", str(self.truth_path)]
         paths += ["--events", str(self.events_path)]
         process = subprocess.Popen(
             self.command("run", *paths, *arguments),
@@ -330,6 +344,7 @@ class Sandbox:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            env=self._environment,
         )
         asked = {"fault": fault, "target": target, "parameters": parameters, **(spec or {})}
         if process.stdin is None:
@@ -341,7 +356,17 @@ class Sandbox:
 
     def revert(self) -> subprocess.CompletedProcess[str]:
         """Undo whatever is left."""
-        return subprocess.run(self.command("revert"), capture_output=True, text=True, check=False)
+        return subprocess.run(
+            self.command("revert"),
+            capture_output=True,
+            text=True,
+            check=False,
+            env=self._environment,
+        )
+
+    @property
+    def _environment(self) -> dict[str, str]:
+        return {**os.environ, **self.environment}
 
     def truth(self) -> dict[str, Any]:
         """Return the ground truth."""

@@ -16,11 +16,12 @@ from types import ModuleType
 
 from . import catalogue, lock, processes, recovery, registry, watchdog
 from .catalogue_pages import as_json, as_markdown, as_text
-from .contract import Fault, Spec, Target
+from .contract import Spec, Target
 from .errors import FaultError, RefusedError
 from .lab import check_allowed, load_lab
 from .runner import Runner, Telling, check
 from .state import StateDir
+from .undo import Undo
 
 # Exit codes of `run`.
 OUTCOME_CODES = {"effective": 0, "not_effective": 3, "aborted": 4, "contaminated": 5}
@@ -79,7 +80,7 @@ def _run(options: argparse.Namespace) -> int:
     fault_class = registry.find(spec.fault, platform.catalogue)
     results = None if options.truth is None else options.truth.absolute().parent
     target = replace(platform.find_target(options.lab, spec), results=results)
-    fault = fault_class(target, spec.parameters)
+    fault = fault_class.of(target, spec.parameters)
     if fault.needs_confirmation and spec.confirm != spec.target:
         raise RefusedError(
             f"{spec.fault} acts on more than one pod: name its target once more as confirm, "
@@ -96,7 +97,7 @@ def _run(options: argparse.Namespace) -> int:
     runner = Runner(
         fault,
         state,
-        watchdog_command=(sys.executable, str(Path(sys.argv[0]).resolve())),
+        agent=Path(sys.argv[0]).resolve(),
         telling=telling,
         parent=parent,
     )
@@ -105,11 +106,10 @@ def _run(options: argparse.Namespace) -> int:
     return OUTCOME_CODES[str(truth.outcome)]
 
 
-def _watchdog(options: argparse.Namespace) -> int:
+def _put_back(options: argparse.Namespace) -> int:
     state = StateDir(options.state_dir)
-    watchdog.detach()
-    patience = watchdog.Patience(options.ttl_s, options.lease_s, options.retry_s)
-    watchdog.watch(state, state.window(options.window), patience)
+    window, undo = state.window(options.window), Undo.read(options.undo)
+    watchdog.put_back(state, window, undo, options.reason, options.retry_s)
     return 0
 
 
@@ -141,6 +141,10 @@ def _print_json(value: object) -> None:
     sys.stdout.write(json.dumps(value) + "\n")
 
 
+def _absolute(text: str) -> Path:
+    return Path(text).absolute()  # the watchdog has another working directory
+
+
 def _parser(platform: Platform) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="agent.pyz",
@@ -166,7 +170,10 @@ def _parser(platform: Platform) -> argparse.ArgumentParser:
         )
         if state:
             sub.add_argument(
-                "--state-dir", type=Path, required=True, help="journal, lock and undo of this lab"
+                "--state-dir",
+                type=_absolute,
+                required=True,
+                help="journal, lock and undo of this lab",
             )
         sub.set_defaults(call=call, platform=platform)
         return sub
@@ -187,15 +194,13 @@ def _parser(platform: Platform) -> argparse.ArgumentParser:
     run.add_argument("--check", action="store_true", help="preflight only: never injects")
     run.add_argument("--parent", type=int, help="a process whose death ends the fault")
 
-    dog = command("watchdog", _watchdog, "Watch over a window (started by run).", state=True)
-    dog.add_argument("--window", required=True, help="the window's name")
-    dog.add_argument("--ttl-s", type=float, required=True, help="undo after so many seconds")
-    dog.add_argument(
-        "--lease-s", type=float, default=Fault.lease_s, help="or when its runner is silent so long"
+    back = command(
+        "put-back", _put_back, "Undo a window's fault (started by its watchdog).", state=True
     )
-    dog.add_argument(
-        "--retry-s", type=float, default=watchdog.LEAST_RETRY_S, help="and try it for so long"
-    )
+    back.add_argument("--window", required=True, help="the window's name")
+    back.add_argument("--undo", type=Path, required=True, help="file with its undo")
+    back.add_argument("--reason", required=True, help="one sentence, for the ground truth")
+    back.add_argument("--retry-s", type=float, required=True, help="try it for so many seconds")
 
     command("revert", _revert, "Undo whatever is left, and end an active fault.", state=True)
     command("status", _status, "Show what is active, and what is left to undo.", state=True)

@@ -258,6 +258,11 @@ class Fault(ABC):
             for name, parameter in known.items()
         }
 
+    @classmethod
+    def of(cls, target: Target, values: Mapping[str, object]) -> Fault:
+        """Return the fault on a target; a sham is another one for another kind of target."""
+        return cls(target, values)
+
     def _choose_mechanism(self, wanted: object) -> str:
         if wanted is None:
             isolation = self.target.where.isolation

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, The rcalab.llm authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A catalogue: every `Fault` in a module of its package, found by being there."""
+"""A catalogue: every public `Fault` in a module of its package, found by being there."""
 
 from __future__ import annotations
 
@@ -23,8 +23,10 @@ def faults(package: ModuleType = catalogue) -> Mapping[str, type[Fault]]:
     found: dict[str, type[Fault]] = {}
     for info in pkgutil.iter_modules(package.__path__):
         module = importlib.import_module(f"{package.__name__}.{info.name}")
-        for fault in filter(inspect.isclass, vars(module).values()):
-            if issubclass(fault, Fault) and fault.__module__ == module.__name__:
+        for name, fault in inspect.getmembers(module, inspect.isclass):
+            if name.startswith("_") or fault.__module__ != module.__name__:
+                continue
+            if issubclass(fault, Fault):
                 if fault.id in found:
                     raise TypeError(f"two faults have the id {fault.id}")
                 found[fault.id] = fault

@@ -13,7 +13,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,8 +82,8 @@ class Runner:
 
     Parameters
     ----------
-    watchdog_command
-        How this program is run: the interpreter and the zipapp.
+    agent
+        This program: the zipapp.
     telling
         What is told to whom.
     parent
@@ -95,13 +95,13 @@ class Runner:
         fault: Fault,
         state: StateDir,
         *,
-        watchdog_command: Sequence[str],
+        agent: Path,
         telling: Telling = Telling(),
         parent: Process | None = None,
     ) -> None:
         self._fault = fault
         self._state = state
-        self._watchdog_command = watchdog_command
+        self._agent = agent
         self._telling = telling
         longest_s = fault.give_deadline_s + fault.duration_s + fault.revert_deadline_s
         self._patience = watchdog.Patience(
@@ -171,7 +171,7 @@ class Runner:
         """Arm, inject and hold; return how it ended."""
         try:
             self._watchdog = watchdog.arm(
-                self._watchdog_command,
+                self._agent,
                 self._state,
                 self._window,
                 self._patience,

@@ -28,7 +28,6 @@ from pathlib import Path
 from typing import Any
 
 from . import files, times
-from .errors import FaultError
 from .processes import Process
 from .undo import Undo
 
@@ -85,11 +84,7 @@ class Window:
         FaultError
             If there is none, or it can't be read.
         """
-        file = self.undone_file if self.is_undone() else self.undo_file
-        try:
-            return Undo.from_json(json.loads(file.read_text(encoding="utf-8")))
-        except (OSError, ValueError) as error:
-            raise FaultError(f"{file} can't be read ({error}): restore by hand") from error
+        return Undo.read(self.undone_file if self.is_undone() else self.undo_file)
 
     def discard(self) -> None:
         """Remove the folder of a window that was refused, and so has nothing to undo."""

@@ -5,10 +5,14 @@
 
 from __future__ import annotations
 
+import http.client
+import socket
+import xmlrpc.client
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+_TIMEOUT_S = 3.0
 _RUNNING, _STARTING, _BACKOFF = "RUNNING", "STARTING", "BACKOFF"
 _ALREADY_STARTED, _NOT_RUNNING = 60, 70
 
@@ -72,7 +76,34 @@ class Supervisor:
         self._call("stopProcess", name, False, ignore=_NOT_RUNNING)
 
     def _call(self, method: str, *arguments: object, ignore: int | None = None) -> Any:
-        # Loaded by who calls: a watchdog that waits would hold it in memory for nothing.
-        from .supervisor_calls import call
+        server = xmlrpc.client.ServerProxy("http://supervisor", transport=_Transport(self.socket))
+        try:
+            with server:
+                return getattr(server.supervisor, method)(*arguments)
+        except xmlrpc.client.Fault as fault:
+            if fault.faultCode == ignore:
+                return None
+            raise OSError(f"the supervisor refuses {method}: {fault.faultString}") from fault
+        except (http.client.HTTPException, xmlrpc.client.ProtocolError) as error:
+            raise OSError(f"the supervisor at {self.socket} does not answer: {error}") from error
 
-        return call(self.socket, method, *arguments, ignore=ignore)
+
+class _Connection(http.client.HTTPConnection):
+    def __init__(self, path: str) -> None:
+        super().__init__("supervisor", timeout=_TIMEOUT_S)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
+class _Transport(xmlrpc.client.Transport):
+    def __init__(self, path: str) -> None:
+        super().__init__()
+        self._path = path
+
+    def make_connection(self, host: Any) -> http.client.HTTPConnection:
+        del host  # the socket's path says it all
+        return _Connection(self._path)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import json
 import signal
 import time
 from dataclasses import dataclass
@@ -341,6 +342,20 @@ class Undo:
             "events_path": self.events_path,
             "actions": [action.to_json() for action in self.actions],
         }
+
+    @classmethod
+    def read(cls, path: Path) -> Undo:
+        """Read an undo's file.
+
+        Raises
+        ------
+        FaultError
+            If there is none, or it can't be read.
+        """
+        try:
+            return cls.from_json(json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError) as error:
+            raise FaultError(f"{path} can't be read ({error}): restore by hand") from error
 
     @classmethod
     def from_json(cls, data: Any) -> Undo:

@@ -1,18 +1,19 @@
 # Copyright: (c) 2026, The rcalab.llm authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The dead-man's switch: a process of its own that undoes the fault when nobody else does."""
+"""The dead-man's switch: a process of its own that has the fault undone when nobody else does."""
 
 from __future__ import annotations
 
+import inspect
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from pathlib import Path
 
-from . import files, processes
+from . import sentinel
 from .errors import FaultError, NotRevertedError
 from .processes import Process
 from .recovery import fence, restore_until_verified, take_over
@@ -21,7 +22,6 @@ from .undo import Undo
 
 # Beyond the dose's duration: arming, baseline and revert must fit.
 TTL_MARGIN_S = 30.0
-_LOOK_S = 0.25
 _RETRY_S = 1.0
 LEAST_RETRY_S = 300.0
 
@@ -46,14 +46,16 @@ class Patience:
 
 
 def arm(
-    command: Sequence[str], state: StateDir, window: Window, patience: Patience, within_s: float
+    agent: Path, state: StateDir, window: Window, patience: Patience, within_s: float
 ) -> Process:
     """Start the watchdog of a window, and return when it watches.
 
+    It waits as the small program `sentinel`, and has the agent carry out `put_back`.
+
     Parameters
     ----------
-    command
-        How this program is run: the interpreter and the zipapp.
+    agent
+        This program: the zipapp.
     within_s
         How long it may take to start, in seconds.
 
@@ -62,20 +64,27 @@ def arm(
     FaultError
         If it does not start.
     """
-    arguments = ["--state-dir", str(state.path), "--window", window.id]
-    for name, seconds in asdict(patience).items():
-        arguments += [f"--{name.replace('_', '-')}", str(seconds)]
-    with (window.path / "watchdog.log").open("wb") as log:
-        subprocess.run(
-            [*command, "watchdog", *arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            cwd="/",
-            start_new_session=True,
-            timeout=within_s,
-            check=False,
-        )
+    handles = (
+        os.pidfd_open(window.read_undo().runner.pid),
+        os.open(agent, os.O_RDONLY),
+        os.open(window.undo_file, os.O_RDONLY),
+    )
+    try:
+        with (window.path / "watchdog.log").open("wb") as log:
+            subprocess.run(
+                _command(state, window, patience, *handles),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd="/",
+                start_new_session=True,
+                pass_fds=handles,
+                timeout=within_s,
+                check=False,
+            )
+    finally:
+        for handle in handles:
+            os.close(handle)
     deadline = time.monotonic() + within_s
     while (process := window.watchdog()) is None:
         if time.monotonic() > deadline:
@@ -85,31 +94,31 @@ def arm(
     return process
 
 
-def detach() -> None:
-    """Go on in a child that the first process adopts; the caller's process ends here.
+def _command(
+    state: StateDir, window: Window, patience: Patience, runner: int, agent: int, undo: int
+) -> list[str]:
+    """Return how the watchdog is run, with the handles of what it must not lose."""
+    python = [sys.executable, "-I", "-S"]
+    files = (window.watchdog_file, window.undone_file, window.lease_file)
+    times = (patience.ttl_s, patience.lease_s, patience.retry_s)
+    return [
+        *(*python, "-c", inspect.getsource(sentinel)),
+        *(str(runner), *map(str, files), *map(str, times)),
+        *(*python, f"/proc/self/fd/{agent}", "put-back", "--undo", f"/proc/self/fd/{undo}"),
+        *("--state-dir", str(state.path), "--window", window.id),
+        *("--retry-s", str(patience.retry_s), "--reason"),
+    ]
 
-    `arm` has put the caller into a session of its own; its child can get no terminal any more.
-    """
-    if os.fork() != 0:
-        os._exit(0)
 
-
-def watch(state: StateDir, window: Window, patience: Patience) -> None:
-    """Wait until the fault is undone, and undo it where nobody else will.
-
-    That is when the time to live is over, the lease has not been renewed, or the runner is gone.
+def put_back(state: StateDir, window: Window, undo: Undo, reason: str, retry_s: float) -> None:
+    """Undo a window's fault in place of its runner, and try for so many seconds.
 
     Raises
     ------
-    FaultError
-        If the undo can't be read, or the target could not be put back in time.
+    NotRevertedError
+        If the target could not be put back in time.
     """
-    undo = window.read_undo()
-    files.write_json(window.watchdog_file, asdict(processes.current()))
-    reason = _wait(window, undo, time.monotonic() + patience.ttl_s, patience.lease_s)
-    if reason is None:
-        return
-    deadline = time.monotonic() + patience.retry_s
+    deadline = time.monotonic() + retry_s
     while True:
         try:
             _undo(state, window, undo, reason)
@@ -130,29 +139,3 @@ def _undo(state: StateDir, window: Window, undo: Undo, reason: str) -> None:
         sys.stderr.write(f"no records can be kept: {error}\n")
         fence(undo.runner)
         restore_until_verified(undo)
-
-
-def _wait(window: Window, undo: Undo, end: float, lease_s: float) -> str | None:
-    """Return why the fault has to be undone, or None once it is."""
-    lease, renewed = _lease(window), time.monotonic()
-    while not window.is_undone():
-        now = time.monotonic()
-        current = _lease(window)
-        if current != lease:
-            lease, renewed = current, now
-        if not processes.is_alive(undo.runner):
-            # It may have ended well between the two looks.
-            return None if window.is_undone() else "the runner was gone"
-        if now > end:
-            return "the time to live was over"
-        if now - renewed > lease_s:
-            return f"the lease was not renewed for {lease_s:g} s"
-        time.sleep(_LOOK_S)
-    return None
-
-
-def _lease(window: Window) -> bytes:
-    try:
-        return window.lease_file.read_bytes()
-    except FileNotFoundError:
-        return b""

@@ -1,14 +1,13 @@
 # Copyright: (c) 2026, The rcalab.llm authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One request over HTTP, with every failure an `OSError` that says what failed.
-
-What speaks HTTP is loaded with the first request: it would double what a watchdog holds in memory
-while it waits.
-"""
+"""One request over HTTP, with every failure an `OSError` that says what failed."""
 
 from __future__ import annotations
 
+import http.client
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 TIMEOUT_S = 3.0
@@ -30,8 +29,6 @@ def date(url: str) -> str:
     OSError
         If nobody answers, or without a date.
     """
-    import http.client
-
     host, _slash, path = url.removeprefix("http://").partition("/")
     connection = http.client.HTTPConnection(host, timeout=TIMEOUT_S)
     try:
@@ -67,10 +64,6 @@ def request(
     OSError
         If nobody answers.
     """
-    import http.client
-    import urllib.error
-    import urllib.request
-
     if not url.startswith(("http://", "https://")):
         raise OSError(f"{url} is no URL of a server (http:// or https://)")
     headers = {"Content-Type": "application/json"}

@@ -128,6 +128,8 @@ class Cluster:
         Patterns of faults and components that nobody may break here.
     node_agent
         The host's chaos agent, which a pod on a node runs; None where there is none.
+    gpu_runtime
+        The RuntimeClass that shows a container the node's GPUs; None for the node's own runtime.
     """
 
     kubeconfig: str
@@ -138,6 +140,7 @@ class Cluster:
     prometheus: str | None = None
     grafana: Grafana | None = None
     node_agent: str | None = None
+    gpu_runtime: str | None = None
 
     @property
     def api(self) -> Api:
@@ -327,6 +330,7 @@ def load_cluster(path: Path) -> Cluster:
             facts["prometheus"],
             None if facts["grafana"] is None else Grafana(**facts["grafana"]),
             facts["node_agent"],
+            facts.get("gpu_runtime"),
         )
     except (KeyError, TypeError, ValueError) as error:
         detail = f"no {error}" if isinstance(error, KeyError) else str(error)

@@ -29,6 +29,12 @@ _LOOK_S = 1.0
 _ENDED = ("Succeeded", "Failed")
 # What the agent on the node may take to put the pod back after it was told to end.
 _GRACE_S = 30
+_GPU_RESOURCE = "nvidia.com/gpu"
+# What NVIDIA's runtime goes by: every GPU of the node, nvidia-smi and the driver's library.
+_GPU_ENVIRONMENT = {
+    "NVIDIA_VISIBLE_DEVICES": "all",
+    "NVIDIA_DRIVER_CAPABILITIES": "utility,compute",
+}
 
 
 class NodeFault(ClusterFault):
@@ -89,6 +95,9 @@ class NodeFault(ClusterFault):
             {"name": "state", "emptyDir": {}},
             {"name": "cgroup", "hostPath": {"path": "/sys/fs/cgroup"}},
         ]
+        # A node without GPUs may know no such runtime, and would not start the pod.
+        sees_gpus = self.cluster.gpu_runtime is not None and bool(self._pod.limit(_GPU_RESOURCE))
+        environment = _GPU_ENVIRONMENT.items() if sees_gpus else ()
         pod = {
             "apiVersion": POD.api_version,
             "kind": POD.name,
@@ -101,12 +110,14 @@ class NodeFault(ClusterFault):
                 "activeDeadlineSeconds": round(self.lifetime_s),
                 "terminationGracePeriodSeconds": _GRACE_S,
                 "tolerations": [{"operator": "Exists"}],
+                **({"runtimeClassName": self.cluster.gpu_runtime} if sees_gpus else {}),
                 "containers": [
                     {
                         "name": "agent",
                         "image": self._pod.container["image"],
                         "imagePullPolicy": "IfNotPresent",
                         "command": ["python3", "/agent/on_node.py"],
+                        "env": [{"name": name, "value": value} for name, value in environment],
                         "securityContext": {"privileged": True, "runAsUser": 0},
                         "volumeMounts": [
                             {"name": name, "mountPath": path} for name, path in mounts.items()

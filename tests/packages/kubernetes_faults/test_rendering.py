@@ -101,6 +101,29 @@ def test_a_job_and_an_agents_pod_fit_their_kinds(definitions: Path, tmp_path: Pa
     assert made[2]["spec"]["nodeName"] == "gpu-0"
 
 
+@pytest.mark.parametrize(
+    ("runtime", "gpus", "sees"),
+    [("nvidia", {"nvidia.com/gpu": "1"}, True), ("nvidia", {}, False), (None, {}, False)],
+)
+def test_an_agents_pod_sees_the_gpus_of_its_node_where_the_target_has_some(
+    tmp_path: Path, runtime: str | None, gpus: dict[str, str], sees: bool
+) -> None:
+    agent = tmp_path / "agent.pyz"
+    agent.write_bytes(b"x")
+    cluster = dataclasses.replace(CLUSTER, node_agent=str(agent), gpu_runtime=runtime)
+    hang = of(catalogue)["F12"]
+    target = dataclasses.replace(target_of(hang), cluster=cluster)
+    target.cluster_pod.container["resources"]["limits"] |= gpus
+
+    _given, made = hang(target, {}).render()
+
+    [container] = made["spec"]["containers"]
+    environment = {each["name"]: each["value"] for each in container["env"]}
+    assert made["spec"].get("runtimeClassName") == ("nvidia" if sees else None)
+    assert environment.get("NVIDIA_VISIBLE_DEVICES") == ("all" if sees else None)
+    assert environment.get("NVIDIA_DRIVER_CAPABILITIES") == ("utility,compute" if sees else None)
+
+
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.id)
 def test_a_fault_is_the_twin_of_the_hosts_or_says_all_by_itself(fault: type[Fault]) -> None:
     on_host = of().get(fault.id)

@@ -12,5 +12,7 @@ from .f01_cpu_starvation import CpuStarvation
 class Sham(CpuStarvation, like=OnHost):
     """Go through every step of F01, its lock and its undo too, and create no experiment."""
 
+    kinds = CpuStarvation.kinds
+
     def intended_dose(self) -> dict[str, float]:
         return {}

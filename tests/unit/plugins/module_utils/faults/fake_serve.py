@@ -22,6 +22,18 @@ from typing import Any
 BEARER = "sesame"
 APP, SERVER = "llm", "LLMServer:tiny"
 BLOCK_TOKENS, BLOCKS, MAX_LEN, LIMIT = 128, 8192, 2048, 32
+# What it runs at first, as the role llm_service has it deployed.
+CONFIG: dict[str, Any] = {
+    "proxy_location": "HeadOnly",
+    "applications": [
+        {
+            "name": APP,
+            "route_prefix": "/",
+            "import_path": "ray.serve.llm:build_openai_app",
+            "args": {"llm_configs": [{"engine_kwargs": {"max_model_len": 2048}}]},
+        }
+    ],
+}
 _BUILD_S, _REPLICA_S = 0.4, 0.4
 
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -13,6 +14,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from ansible_collections.rcalab.llm.plugins.module_utils.faults import watchdog
+from ansible_collections.rcalab.llm.plugins.module_utils.faults.state import StateDir
 
 from .conftest import BUSY, COMPONENT, IDLE, Lab, wait_for
 
@@ -135,17 +138,63 @@ def test_the_watchdog_acts_when_the_time_to_live_is_over(plain_lab: Lab) -> None
     pod = plain_lab.start(IDLE)
     run = plain_lab.run(duration_s=60, cpu_limit_cores=0.01)
     plain_lab.await_state("ARMED")
-    (window,) = (path.name for path in plain_lab.state.glob("windows/*"))
+    state = StateDir(plain_lab.state)
+    (window,) = state.pending()
     pod.send_signal(signal.SIGSTOP)
 
-    second = plain_lab.command("watchdog", "--window", window, "--ttl-s", "0.3")
-    subprocess.run(second, check=True)
+    patience = watchdog.Patience(ttl_s=0.3, lease_s=5, retry_s=5)
+    watchdog.arm(plain_lab.agent, state, window, patience, within_s=10)
 
     plain_lab.await_undone(15)
     run.communicate(timeout=30)
     assert run.returncode == -signal.SIGKILL
     assert plain_lab.truth()["messages"] == ["the time to live was over"]
     assert state_of(pod.pid) != "T"
+
+
+def test_a_watchdog_holds_less_than_16_mb_while_it_waits(plain_lab: Lab) -> None:
+    plain_lab.start(IDLE)
+    run = plain_lab.run("F01", duration_s=30, cpu_limit_cores=0.5)
+    plain_lab.await_state("INJECTING")
+
+    status = Path(f"/proc/{plain_lab.watchdog()}/status").read_text()
+
+    run.terminate()
+    run.communicate(timeout=30)
+    (resident_kib,) = re.findall(r"VmRSS:\s+(\d+) kB", status)
+    assert int(resident_kib) * 1024 < 16e6
+
+
+def test_the_pod_is_put_back_even_if_the_agent_is_replaced_meanwhile(
+    plain_lab: Lab, tmp_path: Path
+) -> None:
+    plain_lab.agent = Path(shutil.copy(plain_lab.agent, tmp_path / "agent.pyz"))
+    pod = plain_lab.start(IDLE)
+    run = plain_lab.run(duration_s=60, cpu_limit_cores=0.01)
+    plain_lab.await_state("INJECTING")
+    plain_lab.agent.unlink()
+    plain_lab.agent.write_text("of another version, and broken")
+
+    run.kill()
+    pod.send_signal(signal.SIGSTOP)
+    run.communicate()
+
+    plain_lab.await_undone(15)
+    assert plain_lab.truth()["reverted_by"] == "watchdog"
+    assert state_of(pod.pid) != "T"
+
+
+def test_the_state_directory_may_be_named_from_where_one_is(
+    plain_lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain_lab.start(IDLE)
+    monkeypatch.chdir(plain_lab.state.parent)
+    plain_lab.state = Path("state")
+
+    run = plain_lab.run("F00", duration_s=1, cpu_limit_cores=0.5)
+    err = run.communicate(timeout=30)[1]
+
+    assert run.returncode == 0, err
 
 
 def state_of(pid: int) -> str:

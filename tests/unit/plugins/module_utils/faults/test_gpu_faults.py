@@ -35,10 +35,9 @@ from ansible_collections.rcalab.llm.plugins.module_utils.faults.undo_gpu import 
 )
 
 from .conftest import COMPONENT, IDLE, Lab, is_running, wait_for
+from .fake_driver import OTHER_UUID, START, UUID, Driver
 
-HERE = Path(__file__).parent
 GPU, OTHER = "gpu/host.0", "gpu/host.1"
-UUID, OTHER_UUID = (f"GPU-{x * 4}-{x * 2}-{x * 2}-{x * 2}-{x * 6}" for x in ("a0", "a1"))
 EFFECTIVE, REFUSED, NOT_EFFECTIVE, ABORTED, CONTAMINATED = 0, 2, 3, 4, 5
 # A look a second, and two of them to be sure.
 DURATION_S = 5
@@ -49,89 +48,14 @@ needs_admin = pytest.mark.skipif(
 needs_gcc = pytest.mark.skipif(shutil.which("gcc") is None, reason="needs gcc")
 
 
-class Driver:
-    """The stand-ins' folder: what they are told, and what they were asked."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        (folder / "cuda").mkdir()
-        gpu = {
-            "persistence": "Enabled",
-            "mig": "Disabled",
-            "compute_mode": "Default",
-            "busy_percent": 60,
-            "load_mhz": 1755,
-            "max_mhz": 1980,
-            "load_w": 520.0,
-            "power_limit": 700.0,
-            "module_limit": 700.0,
-            "least_limit": 200.0,
-            "most_limit": 700.0,
-            "lock_mhz": None,
-            "reasons": 0,
-            "memory_mib": 81559,
-            "settable": True,
-        }
-        self.write(
-            {
-                "gpus": [
-                    {"index": 0, "uuid": UUID, **gpu},
-                    {"index": 1, "uuid": OTHER_UUID, **gpu},
-                ],
-                "processes": [],
-                "engine_mib": 72000,
-                "tells_locks": True,
-                "permitted": True,
-                "hangs": False,
-            }
-        )
-
-    def write(self, state: dict[str, Any]) -> None:
-        new = self.folder / "state.new"
-        new.write_text(json.dumps(state))
-        new.replace(self.folder / "state.json")
-
-    def read(self) -> dict[str, Any]:
-        return json.loads((self.folder / "state.json").read_text())
-
-    def tune(self, **values: object) -> None:
-        """Change the first GPU."""
-        state = self.read()
-        state["gpus"][0] |= values
-        self.write(state)
-
-    def say(self, **values: object) -> None:
-        """Change what is no GPU's."""
-        self.write(self.read() | values)
-
-    def commands(self) -> list[list[str]]:
-        path = self.folder / "commands"
-        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-
-    def changes(self) -> list[list[str]]:
-        return [each for each in self.commands() if {"-pl", "-lgc", "-rgc"} & set(each)]
-
-    def calls(self) -> list[str]:
-        path = self.folder / "calls"
-        return path.read_text().splitlines() if path.exists() else []
-
-
 @pytest.fixture
 def driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Driver:
     """Both stand-ins, found as the real ones are; libcuda's only where gcc is."""
     folder = tmp_path / "driver"
     folder.mkdir()
     made = Driver(folder)
-    program = folder / "nvidia-smi"
-    script = f'exec "{sys.executable}" -I -S "{HERE}/fake_nvidia_smi.py" "{folder}" "$@"\n'
-    program.write_text(f"#!/bin/sh\n{script}")
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
-    if gcc := shutil.which("gcc"):
-        library = [f"{HERE}/fake_libcuda.c", f'-DFOLDER="{folder}"']
-        command = [gcc, "-shared", "-fPIC", "-O1", "-o", f"{folder}/libcuda.so.1", *library]
-        subprocess.run(command, check=True)
-        monkeypatch.setenv("LD_LIBRARY_PATH", str(folder))
+    for name, value in made.install().items():
+        monkeypatch.setenv(name, value)
     return made
 
 
@@ -201,6 +125,34 @@ def test_a_setting_acts_and_is_given_back_as_it_was(
     assert lab.states() == [
         *("PLANNED", "PREFLIGHT", "ARMED", "INJECTING", "ACTIVE", "REVERTING", "REVERTED")
     ]
+
+
+@needs_admin
+@pytest.mark.slow
+def test_a_sham_on_a_gpu_sets_nothing_and_sees_nothing(lab: Lab, driver: Driver) -> None:
+    before = driver.read()
+
+    code, said = finish(lab.run("F00", GPU, duration_s=DURATION_S))
+
+    assert code == EFFECTIVE, said
+    truth = lab.truth()
+    assert (truth["fault"], truth["sham"], truth["target"]["component"]) == ("F00", True, GPU)
+    assert truth["root_causes"] == []
+    assert truth["dose"]["intended"] == {}
+    assert truth["dose"]["measured"]["sm_clock_mhz"] == before["gpus"][0]["load_mhz"]
+    assert truth["times"]["effect_first_seen"] is None
+    # Its undo lets the clock go, as that of the fault does.
+    assert driver.changes() == [["-i", UUID, "-rgc"]]
+    assert driver.read() == before
+
+
+def test_a_sham_on_a_gpu_is_refused_where_the_fault_would_be(lab: Lab, driver: Driver) -> None:
+    driver.say(processes=[])
+
+    code, said = finish(lab.run("F00", GPU, duration_s=DURATION_S))
+
+    assert code == REFUSED
+    assert f"no pod of the lab computes on {GPU}" in said
 
 
 @needs_admin
@@ -613,20 +565,6 @@ def test_a_burner_that_somebody_kills_spoils_the_window(lab: Lab, driver: Driver
 
     assert finish(run)[0] == CONTAMINATED
     assert lab.truth()["messages"][0] == "the burner has ended"
-
-
-# What the sandbox's engine does at its start: fail where something holds too much of the GPU.
-START = """
-import select
-from pathlib import Path
-driver = Path({folder!r})
-if "mock" in sys.argv:
-    others = [each for each in (driver / "cuda").iterdir() if Path("/proc", each.name).exists()]
-    if sum(int(each.read_text().split()[1]) for each in others) > {most_mib}:
-        select.select([], [], [], 1)  # libfaketime, which the sandbox loads, breaks time.sleep
-        sys.exit("ValueError: Free memory on device is less than desired GPU memory utilization")
-    (driver / "engine").write_text(str(os.getpid()))
-"""
 
 
 @contextlib.contextmanager

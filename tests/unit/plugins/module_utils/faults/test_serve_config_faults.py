@@ -15,24 +15,13 @@ from typing import Any
 import pytest
 
 from .conftest import IDLE, LAB, Lab, wait_for
-from .fake_serve import APP, BEARER, SERVER, FakeServe
+from .fake_serve import APP, BEARER, CONFIG, SERVER, FakeServe
 
 pytestmark = pytest.mark.slow
 
 HEAD, SERVICE = "head/ray", "service/llm"
 REPLICAS = ("10.77.0.20", "10.77.0.21")
 EFFECTIVE, REFUSED, CONTAMINATED = 0, 2, 5
-CONFIG: dict[str, Any] = {
-    "proxy_location": "HeadOnly",
-    "applications": [
-        {
-            "name": APP,
-            "route_prefix": "/",
-            "import_path": "ray.serve.llm:build_openai_app",
-            "args": {"llm_configs": [{"engine_kwargs": {"max_model_len": 2048}}]},
-        }
-    ],
-}
 # Fault, target, parameters, and what was measured.
 FAULTS = [
     ("F15", HEAD, {"max_ongoing_requests": 2}, {"max_ongoing_requests": 2, "queued_requests": 2}),
