@@ -66,7 +66,8 @@ def arm(
     for name, seconds in asdict(patience).items():
         arguments += [f"--{name.replace('_', '-')}", str(seconds)]
     with (window.path / "watchdog.log").open("wb") as log:
-        subprocess.run(
+        # It outlives this process, in a session of its own.
+        subprocess.run(  # pylint: disable=ansible-bad-function
             [*command, "watchdog", *arguments],
             stdin=subprocess.DEVNULL,
             stdout=log,
