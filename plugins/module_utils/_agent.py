@@ -6,11 +6,13 @@
 from __future__ import annotations
 
 import signal
-import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from subprocess import Popen
+
+from ansible.module_utils.basic import AnsibleModule
 
 _FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -28,7 +30,9 @@ class AgentResult:
     complaint: str
 
 
-def call_agent(path: str, arguments: Sequence[str], text: str = "") -> AgentResult:
+def call_agent(
+    module: AnsibleModule, path: str, arguments: Sequence[str], text: str = ""
+) -> AgentResult:
     """Run the agent to its end, with ``text`` as its input.
 
     A signal to this process is handed on, and the agent's end still waited for: it has to put the
@@ -41,20 +45,21 @@ def call_agent(path: str, arguments: Sequence[str], text: str = "") -> AgentResu
     """
     if not Path(path).is_file():
         raise AgentError(f"there is no chaos agent at {path}: run the role rcalab.llm.chaos_agent")
-    with subprocess.Popen(
-        [sys.executable, path, *arguments],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as agent:
-        before = {
-            number: signal.signal(number, lambda received, _frame: agent.send_signal(received))
-            for number in _FORWARDED
-        }
-        try:
-            output, complaint = agent.communicate(text)
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-    return AgentResult(agent.returncode, output, complaint.strip())
+    before = {number: signal.getsignal(number) for number in _FORWARDED}
+
+    def hand_on(agent: Popen[bytes]) -> None:
+        for number in _FORWARDED:
+            signal.signal(number, lambda received, _frame: agent.send_signal(received))
+
+    try:
+        code, output, complaint = module.run_command(
+            [sys.executable, path, *arguments],
+            data=text,
+            binary_data=True,
+            before_communicate_callback=hand_on,
+            expand_user_and_vars=False,
+        )
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    return AgentResult(code, output, complaint.strip())

@@ -14,14 +14,13 @@ import json
 import os
 import re
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .faults import processes
+from .faults import processes, programs
 from .faults.processes import Process
 
 CONTROLLERS = ("cpu", "cpuacct", "memory", "pids", "freezer")
@@ -34,6 +33,9 @@ PODS_WEIGHT_V1 = 2048
 PODS_WEIGHT_V2 = 200
 OBSERVERS_WEIGHT_V1 = 8192
 OBSERVERS_WEIGHT_V2 = 800
+
+# A network namespace is removed only when the kernel has let go of its last packet.
+_PROGRAM_S = 60.0
 
 LAB_NAME = re.compile(r"[a-z][a-z0-9]{1,9}")
 
@@ -74,7 +76,7 @@ def owner(lab: str) -> str:
 def run(*arguments: str) -> str:
     """Run a program and return what it printed; raise PodError with its own words."""
     try:
-        done = subprocess.run(arguments, capture_output=True, text=True, check=False)
+        done = programs.run(arguments, _PROGRAM_S)
     except FileNotFoundError as error:
         raise PodError(
             f"{arguments[0]} is not installed (Debian: apt-get install iproute2)"

@@ -18,7 +18,7 @@ def run_tied(command: list[str]) -> tuple[int, str]:
     Its standard input is a pipe in which nothing ever comes and which closes when this process
     ends, killed or not: a command that stops at the end of its input doesn't outlive the module.
     """
-    with subprocess.Popen(
+    with subprocess.Popen(  # pylint: disable=ansible-bad-function
         command,
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,

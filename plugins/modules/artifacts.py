@@ -130,6 +130,7 @@ fetched:
   returned: when O(action=fetch)
 """
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -158,9 +159,13 @@ def describe(artifact: Artifact, store: Store) -> dict[str, str | None]:
     }
 
 
-def run(params: dict[str, Any], *, check_mode: bool) -> dict[str, Any]:
+def run(module: AnsibleModule) -> dict[str, Any]:
+    params = module.params
     root = Path(params["dir"])
-    store = Store(root, Lock(Path(params["lock"] or root / "artifacts.lock")))
+    lock = Lock(Path(params["lock"] or root / "artifacts.lock"))
+    # One artifact that fails leaves the others their turn.
+    run_command = partial(module.run_command, handle_exceptions=False, expand_user_and_vars=False)
+    store = Store(root, lock, run_command)
     mirrors = Mirrors(params["files_base"], params["charts_base"], params["registry_host"])
     planned = make_plan(params["pins"], params["arch"], mirrors, params["only"])
     plan = [artifact for artifact in planned if params["images"] or artifact.kind != "image"]
@@ -170,7 +175,7 @@ def run(params: dict[str, Any], *, check_mode: bool) -> dict[str, Any]:
     elif params["action"] == "fetch":
         result["fetched"] = (
             [artifact.path for artifact in store.missing(plan)]
-            if check_mode
+            if module.check_mode
             else store.fetch(plan, params["arch"], mirrors, params["helm"])
         )
         result["changed"] = bool(result["fetched"])
@@ -195,7 +200,7 @@ def main() -> None:
         supports_check_mode=True,
     )
     try:
-        result = run(module.params, check_mode=module.check_mode)
+        result = run(module)
     except (ArtifactError, OSError) as error:
         module.fail_json(msg=str(error))
     module.exit_json(**result)

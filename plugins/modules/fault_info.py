@@ -72,7 +72,7 @@ def main() -> None:
         argument_spec={"agent_path": {"type": "path", "required": True}}, supports_check_mode=True
     )
     try:
-        done = call_agent(module.params["agent_path"], ["list", "--format", "json"])
+        done = call_agent(module, module.params["agent_path"], ["list", "--format", "json"])
     except AgentError as error:
         module.fail_json(msg=str(error))
     if done.code:

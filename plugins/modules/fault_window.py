@@ -189,7 +189,7 @@ def main() -> None:
     if module.check_mode:
         arguments.append("--check")
     try:
-        done = call_agent(options["agent_path"], arguments, json.dumps(spec))
+        done = call_agent(module, options["agent_path"], arguments, json.dumps(spec))
     except AgentError as error:
         module.fail_json(msg=str(error))
     name = f"{options['fault']} on {options['target']}"

@@ -5,19 +5,21 @@
 
 from __future__ import annotations
 
-import subprocess
 import tempfile
 from pathlib import Path
 from urllib.parse import urljoin
 
 from ansible.module_utils.common.yaml import yaml_load
 
+from .commands import RunCommand, ask
 from .download import download, read_url
 from .errors import ArtifactError
 from .plan import Artifact, Mirrors
 
 
-def fetch_chart(artifact: Artifact, part: Path, helm: str, mirrors: Mirrors) -> str | None:
+def fetch_chart(
+    run: RunCommand, artifact: Artifact, part: Path, helm: str, mirrors: Mirrors
+) -> str | None:
     """Write a chart to `part` and return the checksum that its repository gives, if it does.
 
     Raises
@@ -26,7 +28,7 @@ def fetch_chart(artifact: Artifact, part: Path, helm: str, mirrors: Mirrors) -> 
         If the repository does not have this version, or helm fails.
     """
     if artifact.location.startswith("oci://"):
-        _pull(artifact, part, helm)
+        _pull(run, artifact, part, helm)
         return None
     url, digest = _look_up(artifact, mirrors)
     download(url, part)
@@ -48,18 +50,11 @@ def _look_up(artifact: Artifact, mirrors: Mirrors) -> tuple[str, str | None]:
     raise ArtifactError(f"{url} has no {chart} {artifact.version}")
 
 
-def _pull(artifact: Artifact, part: Path, helm: str) -> None:
+def _pull(run: RunCommand, artifact: Artifact, part: Path, helm: str) -> None:
     part.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=part.parent, prefix=".pull-") as folder:
         command = [helm, "pull", artifact.location, "--version", artifact.version]
-        try:
-            answer = subprocess.run(
-                [*command, "--destination", folder], capture_output=True, text=True, check=False
-            )
-        except OSError as error:
-            raise ArtifactError(f"{artifact.source}: helm can't be run: {error}") from error
-        if answer.returncode:
-            raise ArtifactError(f"{' '.join(command)}: {answer.stderr.strip()}")
+        ask(run, [*command, "--destination", folder])
         pulled = list(Path(folder).glob("*.tgz"))
         if len(pulled) != 1:
             raise ArtifactError(f"{' '.join(command)} left {len(pulled)} charts, not one")

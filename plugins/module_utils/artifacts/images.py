@@ -8,13 +8,13 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+from .commands import RunCommand, ask
 from .errors import ArtifactError
 
-Command = list[str]
+_Save = Callable[[RunCommand, str, str, Path], str]
 _DIGEST = re.compile(r"sha256:([0-9a-f]{64})")
 
 
@@ -35,7 +35,7 @@ def find_tool() -> str:
     )
 
 
-def save_image(tool: str, reference: str, arch: str, part: Path) -> str:
+def save_image(run: RunCommand, tool: str, reference: str, arch: str, part: Path) -> str:
     """Write an image's archive to `part` and return the registry's digest without its prefix.
 
     Raises
@@ -45,14 +45,7 @@ def save_image(tool: str, reference: str, arch: str, part: Path) -> str:
     """
     part.parent.mkdir(parents=True, exist_ok=True)
     part.unlink(missing_ok=True)
-    return _TOOLS[tool](reference, arch, part)
-
-
-def _run(command: Command) -> str:
-    answer = subprocess.run(command, capture_output=True, text=True, check=False)
-    if answer.returncode:
-        raise ArtifactError(f"{' '.join(command)}: {answer.stderr.strip()}")
-    return answer.stdout
+    return _TOOLS[tool](run, reference, arch, part)
 
 
 def _digest_in(text: str, reference: str) -> str:
@@ -62,34 +55,36 @@ def _digest_in(text: str, reference: str) -> str:
     return match[1]
 
 
-def _skopeo(reference: str, arch: str, part: Path) -> str:
+def _skopeo(run: RunCommand, reference: str, arch: str, part: Path) -> str:
     source = f"docker://{reference}"
     platform = ["--override-os", "linux", "--override-arch", arch]
-    text = _run(["skopeo", "inspect", *platform, "--format", "{{.Digest}}", source])
-    _run(["skopeo", "copy", *platform, source, f"docker-archive:{part}:{reference}"])
+    text = ask(run, ["skopeo", "inspect", *platform, "--format", "{{.Digest}}", source])
+    ask(run, ["skopeo", "copy", *platform, source, f"docker-archive:{part}:{reference}"])
     return _digest_in(text, reference)
 
 
-def _crane(reference: str, arch: str, part: Path) -> str:
+def _crane(run: RunCommand, reference: str, arch: str, part: Path) -> str:
     platform = ["--platform", f"linux/{arch}"]
-    text = _run(["crane", "digest", *platform, reference])
-    _run(["crane", "pull", *platform, reference, str(part)])
+    text = ask(run, ["crane", "digest", *platform, reference])
+    ask(run, ["crane", "pull", *platform, reference, str(part)])
     return _digest_in(text, reference)
 
 
-def _engine(engine: str) -> Callable[[str, str, Path], str]:
-    def save(reference: str, arch: str, part: Path) -> str:
-        _run([engine, "pull", "--platform", f"linux/{arch}", reference])
-        text = _run([engine, "image", "inspect", "--format", "{{json .RepoDigests}}", reference])
+def _engine(engine: str) -> _Save:
+    def save(run: RunCommand, reference: str, arch: str, part: Path) -> str:
+        ask(run, [engine, "pull", "--platform", f"linux/{arch}", reference])
+        text = ask(
+            run, [engine, "image", "inspect", "--format", "{{json .RepoDigests}}", reference]
+        )
         repository = reference.rpartition(":")[0]
         digests = [d for d in json.loads(text) if repository.endswith(d.partition("@")[0])]
-        _run([engine, "save", "--output", str(part), reference])
+        ask(run, [engine, "save", "--output", str(part), reference])
         return _digest_in(" ".join(digests), reference)
 
     return save
 
 
-_TOOLS: dict[str, Callable[[str, str, Path], str]] = {
+_TOOLS: dict[str, _Save] = {
     "skopeo": _skopeo,
     "crane": _crane,
     "podman": _engine("podman"),

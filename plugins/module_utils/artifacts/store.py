@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from . import charts, images
+from .commands import RunCommand
 from .download import discard, download, read_url
 from .errors import ArtifactError
 from .lock import Lock, sha256_of, write_whole
@@ -26,9 +27,10 @@ def _names(artifact: Artifact) -> list[str]:
 class Store:
     """A folder of artifacts and its lock."""
 
-    def __init__(self, root: Path, lock: Lock) -> None:
+    def __init__(self, root: Path, lock: Lock, run: RunCommand) -> None:
         self.root = root
         self.lock = lock
+        self._run = run
 
     def missing(self, plan: Iterable[Artifact]) -> list[Artifact]:
         """List what a fetch would have to get or record."""
@@ -104,7 +106,7 @@ class Store:
             found = self._accept(artifact, dest, promised)
         else:
             if artifact.kind == "chart":
-                promised = charts.fetch_chart(artifact, part, helm, mirrors)
+                promised = charts.fetch_chart(self._run, artifact, part, helm, mirrors)
             else:
                 download(artifact.location, part)
             try:
@@ -165,7 +167,7 @@ class Store:
         if dest.is_file() and self.lock.recorded(artifact.path) is not None:
             return self._verify_one(artifact)
         part = dest.with_name(f".{dest.name}.part")
-        digest = images.save_image(tool, artifact.location, arch, part)
+        digest = images.save_image(self._run, tool, artifact.location, arch, part)
         self.lock.enforce(artifact.path, digest)
         # Tools write the same image in different bytes, so the archive's own checksum is beside it.
         write_whole(self._sidecar(dest), f"{sha256_of(part)}  {dest.name}\n".encode())

@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from . import programs
 
 PROGRAM = "nvidia-smi"
 # Why a clock is lower than it might be (nvml.h, nvmlClocksEventReason*).
@@ -171,25 +172,17 @@ def run(*arguments: str, environment: Mapping[str, str] | None = None) -> str:
         not for this user.
     """
     try:
-        done = subprocess.run(
-            [PROGRAM, *arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=_TIMEOUT_S,
-            env={**os.environ, **(environment or {})},
-            check=False,
+        done = programs.run(
+            [PROGRAM, *arguments], _TIMEOUT_S, environment={**os.environ, **(environment or {})}
         )
     except FileNotFoundError as error:
         raise OSError(f"{PROGRAM} is not installed on this host: is NVIDIA's driver?") from error
-    except subprocess.TimeoutExpired as error:
-        raise OSError(f"{PROGRAM} did not end in {_TIMEOUT_S:g} s") from error
+    said = done.stdout + done.stderr
     if done.returncode != 0:
-        said = _one_line(done.stdout) or "no message"
+        complaint = _one_line(said) or "no message"
         kind = PermissionError if done.returncode == _NO_PERMISSION else OSError
-        raise kind(f"{PROGRAM} {' '.join(arguments)}: {said} (exit code {done.returncode})")
-    return done.stdout
+        raise kind(f"{PROGRAM} {' '.join(arguments)}: {complaint} (exit code {done.returncode})")
+    return said
 
 
 def may_change_settings() -> bool:

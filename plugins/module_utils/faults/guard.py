@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import threading
 import time
 from collections import deque
@@ -15,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from . import programs
 from .errors import RefusedError
 
 _LEAST_REQUESTS = 5
@@ -90,14 +90,14 @@ def _number(
 
 def _ask(command: tuple[str, ...], timeout_s: float) -> str | None:
     try:
-        done = subprocess.run(command, capture_output=True, timeout=timeout_s, check=False)
-    except subprocess.TimeoutExpired:
-        return f"{command[0]} did not end in {timeout_s:g} s"
+        done = programs.run(command, timeout_s)
+    except TimeoutError as error:
+        return str(error)
     except OSError as error:
         return f"{command[0]} can't be run: {error}"
     if done.returncode == 0:
         return None
-    said = (done.stderr or done.stdout).decode(errors="replace").strip().partition("\n")[0]
+    said = (done.stderr or done.stdout).strip().partition("\n")[0]
     return f"{command[0]} ended with {done.returncode}" + (f": {said}" if said else "")
 
 

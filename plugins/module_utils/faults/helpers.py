@@ -14,7 +14,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from . import helper, processes
+from . import helper, processes, programs
 from .undo import HELPER_MARK, EndHelpers
 
 # A helper outlives the dose by so much at most, should nobody end it.
@@ -71,16 +71,13 @@ class Helpers:
         options = [f"--parent={os.getpid()}", f"--seconds={self._seconds}"]
         options += [f"--cgroup={folder}" for folder in cgroups]
         output, its_end = os.pipe()
-        process = subprocess.Popen(
+        process = programs.start(
             [
                 *(sys.executable, "-I", "-S", "-c", inspect.getsource(helper)),
                 *(*options, f"--oom-score={oom_score}", work, *arguments),
             ],
-            stdin=subprocess.DEVNULL,
-            stdout=its_end,
-            stderr=subprocess.STDOUT,
-            env={**self.environment, **_library_path()},
-            cwd="/",
+            its_end,
+            environment={**self.environment, **_library_path()},
         )
         os.close(its_end)
         self._outputs[process.pid] = output

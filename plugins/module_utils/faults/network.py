@@ -15,13 +15,13 @@ import os
 import re
 import shutil
 import socket
-import subprocess
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from . import programs
 from .errors import RefusedError
 
 CHAIN = "RCALAB-CHAOS"
@@ -46,17 +46,7 @@ def run(arguments: Sequence[str], text: str = "") -> str:
     OSError
         If it is missing, fails or hangs; the text has what it said.
     """
-    try:
-        done = subprocess.run(
-            list(arguments),
-            input=text,
-            capture_output=True,
-            text=True,
-            timeout=_TIMEOUT_S,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise OSError(f"{arguments[0]} did not end in {_TIMEOUT_S} s") from error
+    done = programs.run(arguments, _TIMEOUT_S, text=text)
     if done.returncode != 0:
         said = done.stderr.strip().replace("\n", "; ")
         raise OSError(f"{' '.join(arguments)}: {said or f'exit code {done.returncode}'}")

@@ -75,11 +75,12 @@ def take_over(state: StateDir, window: Window, undo: Undo, by: str, reason: str)
     """
     if window.is_undone():
         return False
-    # Before the guard is asked for: a runner that hangs may hold it.
-    fence(undo.runner)
-    with state.guard():
+    # A runner that hangs may hold the guard. Else it is killed under it, so that a watchdog that
+    # sees its end finds the fault undone.
+    with state.guard(if_held=lambda: fence(undo.runner)):
         if window.is_undone():
             return False
+        fence(undo.runner)
         requested = times.now_text()
         restore_until_verified(undo)
         try:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from . import programs
 from .helpers import own_mark
 from .lab import Client
 from .undo import HELPER_MARK, EndHelpers
@@ -120,13 +121,11 @@ class SecondLoad:
         self._folder.mkdir(parents=True, exist_ok=True)
         self._records_file.unlink(missing_ok=True)
         with self._log_file.open("wb") as log:
-            self._process = subprocess.Popen(
+            self._process = programs.start(
                 self._command,
+                log,
                 stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=log,
-                env={**os.environ, HELPER_MARK: self._mark},
-                cwd="/",
+                environment={**os.environ, HELPER_MARK: self._mark},
             )
 
     def problem(self) -> str | None:

@@ -22,7 +22,7 @@ import contextlib
 import fcntl
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -133,10 +133,18 @@ class StateDir:
         return [Window(file.parent) for file in sorted(self._windows.glob("*/undo.json"))]
 
     @contextlib.contextmanager
-    def guard(self) -> Iterator[None]:
-        """Keep every other process out while the lock or an undo is looked at and changed."""
-        with (self.path / "guard").open("w") as handle:
-            fcntl.flock(handle, fcntl.LOCK_EX)  # let go when the file is closed, or at death
+    def guard(self, if_held: Callable[[], None] | None = None) -> Iterator[None]:
+        """Keep every other process out while the lock or an undo is looked at and changed.
+
+        Where another has it now, ``if_held`` is called before that one is waited for.
+        """
+        with (self.path / "guard").open("w") as handle:  # let go at its close, or at death
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if if_held is not None:
+                    if_held()
+                fcntl.flock(handle, fcntl.LOCK_EX)
             yield
 
     def record(self, window: Window, state: str, **details: Any) -> None:

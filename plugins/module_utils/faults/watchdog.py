@@ -71,7 +71,8 @@ def arm(
     )
     try:
         with (window.path / "watchdog.log").open("wb") as log:
-            subprocess.run(
+            # It outlives this process, in a session of its own.
+            subprocess.run(  # pylint: disable=ansible-bad-function
                 _command(state, window, patience, *handles),
                 stdin=subprocess.DEVNULL,
                 stdout=log,

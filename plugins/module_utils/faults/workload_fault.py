@@ -6,13 +6,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from abc import abstractmethod
 from collections.abc import Mapping
 from typing import ClassVar
 from urllib.parse import urlsplit
 
-from . import web
+from . import programs, web
 from .contract import ANY_ISOLATION, Fault, Target
 from .engine_metrics import EngineWatch, Seen, scrape
 from .errors import RefusedError
@@ -117,11 +116,11 @@ class WorkloadFault(Fault):
     def _check_loadgen(self, client: Client) -> None:
         command = [*client.command, "run", "--help"]
         try:
-            done = subprocess.run(command, capture_output=True, timeout=_START_S, check=False)
-        except (OSError, subprocess.TimeoutExpired) as error:
+            done = programs.run(command, _START_S)
+        except OSError as error:
             raise RefusedError(f"loadgen can't be run: {error}") from error
         if done.returncode != 0:
-            said = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
+            said = done.stderr.strip().rpartition("\n")[2]
             raise RefusedError(
                 f"loadgen can't be run ({' '.join(client.command)}: {said}): install rcalab-llm "
                 f"for the interpreter that lab_python names"

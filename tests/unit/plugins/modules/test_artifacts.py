@@ -354,6 +354,22 @@ def test_what_helm_says_is_passed_on(run: Run, scripted: Callable[[str, str], Pa
     assert "no such chart" in failed
 
 
+def test_a_host_without_helm_gets_what_needs_none(
+    run: Run, publisher: Publisher, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    pins = {
+        "definitions": {"crds": {"version": "v1", "url": f"{publisher.base}/crds.yaml"}},
+        "charts": {"demo": {"version": "1", "repository": "oci://r.example.com/charts"}},
+    }
+
+    failed = run("fetch", pins=pins)["msg"]
+
+    assert failed.startswith("helm pull oci://r.example.com/charts/demo --version 1 ")
+    assert "helm can't be run" in failed
+    assert (tmp_path / "kept/definitions/crds-v1.yaml").is_file()
+
+
 IMAGE = {"images": {"i": {"repository": "r.example.com/i", "tag": "1"}}}
 SKOPEO = """
 case $1 in

@@ -10,7 +10,9 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,8 @@ from typing import Any
 import pytest
 from ansible.module_utils.testing import patch_module_args
 from ansible_collections.rcalab.llm.plugins.module_utils.faults import processes
+from ansible_collections.rcalab.llm.plugins.module_utils.faults.recovery import take_over
+from ansible_collections.rcalab.llm.plugins.module_utils.faults.state import StateDir
 from ansible_collections.rcalab.llm.plugins.modules import fault_revert
 
 IDLE = "import time; time.sleep(30)"
@@ -84,6 +88,29 @@ def test_it_reverts_and_the_second_time_changes_nothing(
     assert (first["changed"], first["reverted"]) == (True, ["w1"])
     assert (second["changed"], second["reverted"]) == (False, [])
     assert not is_stopped(stopped)
+
+
+def test_a_watchdog_that_sees_the_runner_end_leaves_the_revert_to_the_operator(
+    run: Run, state: Path
+) -> None:
+    window = StateDir(state).window("w1")
+    runner = subprocess.Popen([sys.executable, "-c", IDLE])
+    process = processes.identify(runner.pid)
+    undo = json.loads(window.undo_file.read_text()) | {"runner": asdict(process)}
+    window.undo_file.write_text(json.dumps(undo))
+
+    def watch() -> bool:
+        while processes.is_alive(process):
+            time.sleep(0.001)
+        return take_over(StateDir(state), window, window.read_undo(), "watchdog", "it was gone")
+
+    with ThreadPoolExecutor() as pool:
+        by_watchdog = pool.submit(watch)
+        result = run(state)
+
+    assert runner.wait() == -signal.SIGKILL
+    assert result["reverted"] == ["w1"]
+    assert not by_watchdog.result()
 
 
 def test_a_cluster_that_cannot_be_reached_is_said_so(run: Run, tmp_path: Path) -> None:
