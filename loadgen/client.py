@@ -195,8 +195,9 @@ class Client:
                 ) as response:
                     exchange.status = response.status
                     exchange.replica = _replica(response)
+                    now_ns, chunks = self.clock.now_ns, exchange.chunks
                     async for chunk in response.content.iter_any():
-                        exchange.chunks.append((self.clock.now_ns(), chunk))
+                        chunks.append((now_ns(), chunk))
                         exchange.size += len(chunk)
                         if exchange.size > MAX_BODY_BYTES:
                             exchange.failure = _TOO_LONG
