@@ -42,7 +42,7 @@ HOLD_S = 12
 LONG: dict[str, Any] = {"duration_s": 30}
 RATE_PER_S = 2.0
 # Most of a prompt is what all prompts share, so that there is a prefix cache to lose.
-REQUEST = ("--prompt-tokens", "256", "--shared-tokens", "192", "--output-tokens", "32")
+REQUEST = ("--prompt-tokens", "64", "--shared-tokens", "48", "--output-tokens", "32")
 _STEADY_S, _STEADY_TIMEOUT_S = 6.0, 60.0
 
 
@@ -289,7 +289,9 @@ class Watch(threading.Thread):
                 stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2]
             except (FileNotFoundError, ProcessLookupError):
                 return
-            rss = next(line for line in status.splitlines() if line.startswith("VmRSS"))
+            rss = next((line for line in status.splitlines() if line.startswith("VmRSS")), None)
+            if rss is None:  # it has ended, and nobody has asked how
+                return
             self.rss_mib = max(self.rss_mib or 0.0, int(rss.split()[1]) / 1024)
             used, now = sum(map(int, stat.split()[11:13])) / ticks, time.monotonic()
             if begin == 0.0:

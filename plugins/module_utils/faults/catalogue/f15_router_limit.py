@@ -22,7 +22,8 @@ _QUEUE = "serve_deployment_queued_queries"
 class RouterLimit(ServeConfigFault):
     """Lower the number of requests that Serve's router gives a replica at a time.
 
-    Serve changes that in the running replicas: nothing is started anew.
+    Serve changes that in the running replicas, where the configuration named their deployment
+    before: one that is named for the first time it starts anew.
     """
 
     id = "F15"
@@ -33,9 +34,7 @@ class RouterLimit(ServeConfigFault):
         "Requests queue in the router while the engines idle; the proxy's latency and the client's "
         "time to first token rise; the engines' own latencies stay or fall."
     )
-    requirements = (
-        f"{NEEDS} A load with more requests in flight than so many a replica: less never queues."
-    )
+    requirements = f"{NEEDS} Its deployment named in the configuration (`deployments`), as that role does. A load with more requests in flight than so many a replica: less never queues."
     kinds = ("head",)
     parameters = (
         Parameter("max_ongoing_requests", 1, 1, 1024, "Requests that a replica has at a time."),
@@ -60,6 +59,12 @@ class RouterLimit(ServeConfigFault):
         self._before = self._limits()
         if not self._before:
             raise RefusedError(f"{self._name} has no deployment {_SERVER}, as ray.serve.llm names")
+        if unnamed := self._before.keys() - self._own(self._config["applications"][0]).keys():
+            raise RefusedError(
+                f"{', '.join(sorted(unnamed))} is not among the deployments that "
+                f"{self._service.config_file} names, and Serve would start its replicas anew: run "
+                f"the role llm_service"
+            )
         if least := [name for name, limit in self._before.items() if limit <= self._limit]:
             raise RefusedError(
                 f"{', '.join(least)} has {self._before[least[0]]} requests a replica at most, and "
@@ -83,10 +88,13 @@ class RouterLimit(ServeConfigFault):
         return super().capture()
 
     def _change(self, application: dict[str, Any]) -> None:
-        own = {each["name"]: each for each in application.get("deployments", [])}
+        own = self._own(application)
         for name in self._before:
-            own.setdefault(name, {"name": name})["max_ongoing_requests"] = self._limit
-        application["deployments"] = list(own.values())
+            own[name]["max_ongoing_requests"] = self._limit
+
+    @staticmethod
+    def _own(application: dict[str, Any]) -> dict[str, dict[str, Any]]:
+        return {each["name"]: each for each in application.get("deployments", [])}
 
     def _look(self) -> bool:
         if set(self._limits().values()) != {self._limit}:

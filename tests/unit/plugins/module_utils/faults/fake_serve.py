@@ -5,8 +5,8 @@
 
 It plays what the faults of the configuration go by (Ray 2.60): PUT takes the whole configuration
 and answers at once; an application whose ``args`` changed is built and rolled out replica by
-replica, and begins anew if it is asked for again before it is built; one whose ``deployments``
-changed only is reconfigured as it runs. It does not play proxies, autoscaling or other deployments.
+replica, and begins anew if it is asked for again before it is built; one that only changes what
+``deployments`` says of a deployment that it named before is reconfigured as it runs. It does not play proxies, autoscaling or other deployments.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ CONFIG: dict[str, Any] = {
             "route_prefix": "/",
             "import_path": "ray.serve.llm:build_openai_app",
             "args": {"llm_configs": [{"engine_kwargs": {"max_model_len": 2048}}]},
+            "deployments": [{"name": SERVER, "max_ongoing_requests": LIMIT}],
         }
     ],
 }
@@ -55,6 +56,7 @@ class FakeServe:
     ) -> None:
         self.asked: list[dict[str, Any]] = []
         self.fails = False
+        self.holds = False
         self.starts = 0
         self._in_flight = in_flight
         self._config = copy.deepcopy(dict(config))
@@ -104,8 +106,7 @@ class FakeServe:
         return dict(self._application()["args"]["llm_configs"][0]["engine_kwargs"])
 
     def _limit(self) -> int:
-        own = {each["name"]: each for each in self._application().get("deployments", [])}
-        return int(own.get(SERVER, {}).get("max_ongoing_requests", LIMIT))
+        return int(_named(self._config).get(SERVER, {}).get("max_ongoing_requests", LIMIT))
 
     def deploy(self, config: dict[str, Any]) -> str | None:
         """Take a configuration; return what is wrong with it, if so."""
@@ -119,7 +120,9 @@ class FakeServe:
                 return f"1 validation error for ServeDeploySchema: {error!r}"
             if not numbers:
                 return "max_model_len must be positive"
-            anew = args != self._application()["args"] or self._failed or self._is_building()
+            others = _named(config).keys() != _named(self._config).keys()
+            same = args == self._application()["args"] and not others
+            anew = not same or self._failed or self._is_building()
             self._config, self._failed = copy.deepcopy(config), False
             if anew:
                 self._since = time.monotonic()
@@ -130,8 +133,8 @@ class FakeServe:
         return self._since is not None and time.monotonic() - self._since < _BUILD_S
 
     def _go_on(self) -> None:
-        """Roll out as far as time has come."""
-        if self._since is None:
+        """Roll out as far as time has come, unless it holds where it is."""
+        if self._since is None or self.holds:
             return
         passed = time.monotonic() - self._since - _BUILD_S
         if passed >= 0 and self.fails and len(self.asked) == 1:
@@ -189,6 +192,10 @@ class FakeServe:
             blocks = kwargs.get("num_gpu_blocks_override", BLOCKS)
             labels = f'block_size="{BLOCK_TOKENS}",num_gpu_blocks="{blocks}",engine="0"'
             return f"ray_vllm_cache_config_info{{{labels}}} 1.0\n"
+
+
+def _named(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    return {each["name"]: each for each in config["applications"][0].get("deployments", [])}
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):

@@ -193,11 +193,20 @@ def _with_another_file(lab: ServedLab) -> None:
     lab.config_file.write_text(json.dumps(other))
 
 
+def _without_a_name(lab: ServedLab) -> None:
+    other = copy.deepcopy(CONFIG)
+    del other["applications"][0]["deployments"]
+    lab.config_file.write_text(json.dumps(other))
+    lab.serve.deploy(other)
+    lab.serve.asked.clear()
+    wait_for(lab.serve.is_whole, "the end of the rollout", 10)
+
+
 def _with_a_rollout(lab: ServedLab) -> None:
     other = copy.deepcopy(CONFIG)
     other["applications"][0]["args"]["llm_configs"][0]["engine_kwargs"]["max_num_seqs"] = 4
     lab.config_file.write_text(json.dumps(other))
-    lab.serve.lose(REPLICAS[1])
+    lab.serve.holds = True
     lab.serve.deploy(other)
 
 
@@ -224,6 +233,7 @@ BAD: list[tuple[Callable[[ServedLab], None], str, dict[str, object], str]] = [
     (_as_it_is, "F24", {"kv_blocks": 8192}, "the cache has 8192 blocks, and 8192 are no less"),
     (_as_it_is, "F29", {"max_model_len": 1024}, "must be less than half of 2048"),
     (_as_it_is, "F29", {"max_model_len": 8}, "max_model_len must be from 16"),
+    (_without_a_name, "F15", {}, "LLMServer:tiny is not among the deployments that"),
     (_as_it_is, "F15", {"max_ongoing_requests": 32}, "32 requests a replica at most, and 32 is no"),
 ]
 
