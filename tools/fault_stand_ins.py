@@ -168,7 +168,8 @@ class EquippedSandbox(Sandbox):
         }
 
     def _second_loads(self) -> list[int]:
-        folder, found = str(self.folder / "second_load").encode(), []
+        folder = str(self.folder / "second_load").encode()
+        found = []
         for entry in Path("/proc").iterdir():
             with contextlib.suppress(OSError):  # it has ended meanwhile
                 if entry.name.isdecimal() and folder in (entry / "cmdline").read_bytes():
