@@ -29,6 +29,8 @@ EPSILON_S = 2.0
 _DURATION_S = 20
 # A second load takes some seconds to begin.
 _LOAD_S = 30
+# Whoever is killed in the revert need not have waited for it.
+_SHORT_S = 10
 # What others start again may take so long here, beyond the watchdog's own time.
 _RESTART_S = 20.0
 _RESTARTS = ("F04", "F11", "F14", "F19", "F24", "F28", "F29", "F30")
@@ -183,7 +185,10 @@ def carry_out(sandbox: EquippedSandbox, kill: Kill) -> Outcome:
     wait_for(sandbox.is_whole, "the sandbox", 30)
     before, known = sandbox.snapshot(), len(sandbox.states())
     injection = kill.injection
-    limit_s = injection.duration_s + TTL_MARGIN_S + EPSILON_S
+    duration_s = injection.duration_s
+    if kill.state == "REVERTING":
+        duration_s = min(duration_s, _SHORT_S)
+    limit_s = duration_s + TTL_MARGIN_S + EPSILON_S
     if injection.fault in _RESTARTS:
         limit_s += _RESTART_S
     with _module() as module, sandbox.own_load(injection.own_load):
@@ -194,7 +199,7 @@ def carry_out(sandbox: EquippedSandbox, kill: Kill) -> Outcome:
             *parent,
             spec=injection.spec,
             described=sandbox.described(injection.way),
-            duration_s=injection.duration_s,
+            duration_s=duration_s,
             **injection.parameters,
         )
         with contextlib.suppress(TimeoutError):  # it may have ended before, as it was refused
