@@ -28,7 +28,9 @@ TTL_MARGIN_S = 30.0
 EPSILON_S = 2.0
 _DURATION_S = 20
 # A second load takes some seconds to begin.
-_LOAD = {"duration_s": 30}
+_LOAD_S = 30
+# Whoever is killed in the revert need not have waited for it.
+_SHORT_S = 10
 # What others start again may take so long here, beyond the watchdog's own time.
 _RESTART_S = 20.0
 _RESTARTS = ("F04", "F11", "F14", "F19", "F24", "F28", "F29", "F30")
@@ -48,6 +50,7 @@ class Injection:
     alone: bool = False
     # It burns whole CPUs.
     costly: bool = False
+    duration_s: float = _DURATION_S
     # How the lab is described to it; in its own way if not said.
     way: str | None = None
     # The load that the run has of its own meanwhile, as options of loadgen.
@@ -87,18 +90,22 @@ _FAULTS = (
     Injection(
         "F23",
         CLIENT,
-        {"users": 16, "prompt_tokens": 256, "output_tokens": 64, **_LOAD},
+        {"users": 16, "prompt_tokens": 256, "output_tokens": 64},
+        duration_s=_LOAD_S,
         way=LOADED,
     ),
     Injection("F24", SERVICE, spec={"confirm": SERVICE}, way=SERVED),
-    Injection("F25", CLIENT, {"rate_per_s": 10, "output_tokens": 8, **_LOAD}, way=LOADED),
+    Injection(
+        "F25", CLIENT, {"rate_per_s": 10, "output_tokens": 8}, duration_s=_LOAD_S, way=LOADED
+    ),
     Injection(
         "F26",
         CLIENT,
-        {"rate_per_s": 4, "prompt_tokens": 1000, "give_up_s": 0.3, **_LOAD},
+        {"rate_per_s": 4, "prompt_tokens": 1000, "give_up_s": 0.3},
+        duration_s=_LOAD_S,
         way=LOADED,
     ),
-    Injection("F27", CLIENT, {"rate_per_s": 8, **_LOAD}, way=LOADED, own_load=_SHARED),
+    Injection("F27", CLIENT, {"rate_per_s": 8}, duration_s=_LOAD_S, way=LOADED, own_load=_SHARED),
     Injection("F28", parameters={"load_delay_s": 3}),
     Injection("F29", SERVICE, spec={"confirm": SERVICE}, way=SERVED),
     Injection("F30"),
@@ -178,8 +185,10 @@ def carry_out(sandbox: EquippedSandbox, kill: Kill) -> Outcome:
     wait_for(sandbox.is_whole, "the sandbox", 30)
     before, known = sandbox.snapshot(), len(sandbox.states())
     injection = kill.injection
-    parameters = {"duration_s": _DURATION_S, **injection.parameters}
-    limit_s = parameters["duration_s"] + TTL_MARGIN_S + EPSILON_S
+    duration_s = injection.duration_s
+    if kill.state == "REVERTING":
+        duration_s = min(duration_s, _SHORT_S)
+    limit_s = duration_s + TTL_MARGIN_S + EPSILON_S
     if injection.fault in _RESTARTS:
         limit_s += _RESTART_S
     with _module() as module, sandbox.own_load(injection.own_load):
@@ -190,7 +199,8 @@ def carry_out(sandbox: EquippedSandbox, kill: Kill) -> Outcome:
             *parent,
             spec=injection.spec,
             described=sandbox.described(injection.way),
-            **parameters,
+            duration_s=duration_s,
+            **injection.parameters,
         )
         with contextlib.suppress(TimeoutError):  # it may have ended before, as it was refused
             wait_for(

@@ -24,7 +24,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Self
 
 from fault_state import chaos_rules, pod_state, stat_of, state_of
 
@@ -167,7 +167,7 @@ class Sandbox:
 
     # --- making and removing ---------------------------------------------------------------------
 
-    def __enter__(self) -> Sandbox:
+    def __enter__(self) -> Self:
         try:
             self._make()
         except BaseException:

@@ -2,7 +2,7 @@
 """A sandbox with what no small machine has: a GPU, Ray Serve, and an engine that generates.
 
 The tests' stand-ins play the GPU and Serve, loadgen's own mock the engine and its gateway. What is
-put back is looked at in them. It needs what a sandbox needs, loadgen, and gcc for the GPU's library.
+put back is looked at in them. It needs what a sandbox needs, loadgen, and gcc for the GPU.
 """
 
 from __future__ import annotations
@@ -168,7 +168,8 @@ class EquippedSandbox(Sandbox):
         }
 
     def _second_loads(self) -> list[int]:
-        folder, found = str(self.folder / "second_load").encode(), []
+        folder = str(self.folder / "second_load").encode()
+        found = []
         for entry in Path("/proc").iterdir():
             with contextlib.suppress(OSError):  # it has ended meanwhile
                 if entry.name.isdecimal() and folder in (entry / "cmdline").read_bytes():

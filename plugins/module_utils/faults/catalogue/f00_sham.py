@@ -40,7 +40,10 @@ class Sham(CpuStarvation):
 
 
 class _GpuSham(GpuClockLock):
-    id, name, layer, sham = Sham.id, Sham.name, Sham.layer, True
+    id = Sham.id
+    name = Sham.name
+    layer = Sham.layer
+    sham = True
 
     def intended_dose(self) -> dict[str, float]:
         return {}

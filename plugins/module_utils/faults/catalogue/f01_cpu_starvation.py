@@ -32,7 +32,7 @@ class CpuStarvation(Fault):
         "the same user. All: load on the pod. `stress` throttles nothing: the pod's own CPU use "
         "rises, and on a small machine the other pods get less too."
     )
-    kinds = ("replica", "head", "gateway")
+    kinds: ClassVar[tuple[str, ...]] = ("replica", "head", "gateway")
     mechanisms: ClassVar[Mapping[str, str | None]] = {
         "cgroup_quota": "netns",
         "duty_cycle": "none",
