@@ -82,7 +82,7 @@ def most_probable_runs(values: Floats, prior: Prior) -> Ints:
     is weighed at once. Hypotheses below ``_HOPELESS`` after a block are dropped; within one none
     is. The cost is steps x hypotheses x dimensions cubed.
     """
-    steps, dimensions = values.shape
+    steps = values.shape[0]
     seen = _Seen.of(values, prior)
     odds = -np.log(prior.mean_run - 1.0)
     starts, begun = np.zeros(1, dtype=np.int64), np.zeros(1)
