@@ -5,7 +5,7 @@
 
 ``GRID`` is all that is tried. The best on train has the highest top-1, the mean of latency and
 availability issues; of equals the one that stays quiet most often when nothing happened; of equals
-the simplest. It alone is asked about the test issues. Results are kept in ``--work``.
+the simplest. It alone is asked about the test issues.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import argparse
 import itertools
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,13 @@ import pandas as pd
 from _tables import header, insert, line
 from rca_figures import pick, share
 
-from rca_engine.evaluation.evaluate import evaluate
-from rca_engine.evaluation.plan import Options
+from rca_engine.evaluation.plan import Options, plan
+from rca_engine.evaluation.store import Document
+from rca_engine.evaluation.summary import run_table, summarise
+from rca_engine.evaluation.work import work
 
+Scores = Mapping[str, pd.Series]
+"""A row of the summary for each kind of issue."""
 KINDS = ("latency", "availability")
 HORIZON = (None, 30.0)
 GRID: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
@@ -76,13 +80,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("data", type=Path, help="the PetShop data (petshop_low)")
-    parser.add_argument("--work", type=Path, default=Path(".cache/petshop"))
-    parser.add_argument("--workers", type=int)
     parser.add_argument("--into", type=Path, metavar="FILE.md", help="put the tables there too")
     options = parser.parse_args(arguments)
-    trained = [(choice, asked(options, "train", choice)) for choice in choices()]
+    grid = list(choices())
+    trained = list(zip(grid, asked(options.data, "train", grid), strict=True))
     best, train = max(trained, key=lambda each: standing(*each))
-    text = "\n".join(tables(trained, best, train, asked(options, "test", best)))
+    [test] = asked(options.data, "test", [best])
+    text = "\n".join(tables(trained, best, train, test))
     sys.stdout.write(f"{text}\n")
     if options.into:
         insert(options.into, "petshop-choice", text)
@@ -98,33 +102,45 @@ def choices() -> Iterator[Choice]:
             yield Choice(method, chosen, parts)
 
 
-def asked(options: argparse.Namespace, split: str, choice: Choice) -> dict[str, pd.Series]:
-    """Return the summary of one split's issues by kind."""
-    sys.stderr.write(f"{split}: {choice.method} {choice.title}\n")
-    [folder] = options.data.glob(f"*/{split}")
-    rows = evaluate(
-        folder,
-        options.work / split,
-        format="petshop",
-        methods=[choice.method],
-        options=Options("alert", method_options={choice.method: choice.options}),
-        workers=options.workers,
-    ).summary
+def asked(data: Path, split: str, chosen: Sequence[Choice]) -> list[Scores]:
+    """Return each choice's summary of one split's issues; an issue is read once for all."""
+    [folder] = data.glob(f"*/{split}")
+    plans = [
+        plan(
+            folder,
+            "petshop",
+            [choice.method],
+            Options("alert", method_options={choice.method: choice.options}),
+            ignore=folder / "diagnosis",
+        )
+        for choice in chosen
+    ]
+    known: dict[str, Document] = {}
+    for tasks in zip(*plans, strict=True):
+        sys.stderr.write(f"{tasks[0].entry.case_id}\n")
+        runs = tuple(run for task in tasks for run in task.runs)
+        known |= work(replace(tasks[0], runs=runs))
+    facts = {task.entry.case_id: known[task.facts_key] for task in plans[0]}
+    return [
+        by_kind([known[run.key] for task in tasks for run in task.runs], facts) for tasks in plans
+    ]
+
+
+def by_kind(documents: Sequence[Document], facts: Mapping[str, Document]) -> Scores:
+    """Return the summary of one choice's results by kind of issue."""
+    rows = summarise(run_table(documents, facts), seed=0)
     found = {kind: pick(rows, level="component", fault=kind) for kind in KINDS}
     return {kind: row for kind, row in found.items() if row is not None}
 
 
-def standing(choice: Choice, train: Mapping[str, pd.Series]) -> tuple[float, float, int, int]:
+def standing(choice: Choice, train: Scores) -> tuple[float, float, int, int]:
     """Return what the best has most of."""
     top, quiet = (sum(float(row[key]) for row in train.values()) for key in ("ac1", "specificity"))
     return top, quiet, -list(GRID).index(choice.method), -choice.parts
 
 
 def tables(
-    trained: Sequence[tuple[Choice, Mapping[str, pd.Series]]],
-    best: Choice,
-    train: Mapping[str, pd.Series],
-    test: Mapping[str, pd.Series],
+    trained: Sequence[tuple[Choice, Scores]], best: Choice, train: Scores, test: Scores
 ) -> Iterable[str]:
     """Yield the choice with its scores, then the whole grid with its scores on train."""
     columns = ["latency", "availability", "quiet: latency", "availability"]
