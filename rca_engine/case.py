@@ -58,6 +58,11 @@ class CaseView:
             raise CaseError(f"source {name!r} is not among the method's: {sorted(self.tables)}")
         return self.tables[name]
 
+    @functools.cached_property
+    def matrix(self) -> pd.DataFrame:
+        """The metrics side by side, as :meth:`Case.matrix` has them; to look at, not to change."""
+        return metric_matrix(self.table("metrics"))
+
 
 @dataclass(frozen=True)
 class Case:

@@ -15,7 +15,7 @@ from typing import Any, Literal, get_args
 import pandas as pd
 
 from rca_engine import methods, schemas
-from rca_engine.case import Case
+from rca_engine.case import Case, CaseView
 from rca_engine.errors import MethodError, RcaEngineError
 from rca_engine.exclusions import rule_out
 from rca_engine.explanation import (
@@ -206,16 +206,18 @@ def diagnose(
         budget_s=budget_s,
     )
     began = clock.perf_counter()
+    view = case.view(chosen.sources)
     if time == "alert" and alert is None:
         ranking, status, reason = _nothing_alerted()
     else:
-        ranking, status, reason = _run(chosen, case, context, options)
+        ranking, status, reason = _run(chosen, view, context, options)
     seconds = clock.perf_counter() - began
     if budget_s is not None and seconds > budget_s and status == "ok":
         status, reason = "degraded", f"took {seconds:.2f} s of {budget_s:g} s allowed"
     ruled_out = ranking.ruled_out
     if explain and status != "failed" and not (time == "alert" and alert is None):
-        ruled_out += rule_out(case.view({"metrics"}), context, ranking)
+        seen = view if "metrics" in view.tables else case.view({"metrics"})
+        ruled_out += rule_out(seen, context, ranking)
     return Diagnosis(
         method=method,
         time_source=time,
@@ -289,9 +291,8 @@ def _nothing_alerted() -> tuple[Ranking, Status, str | None]:
 
 
 def _run(
-    method: Method, case: Case, context: Context, options: Mapping[str, Any]
+    method: Method, view: CaseView, context: Context, options: Mapping[str, Any]
 ) -> tuple[Ranking, Status, str | None]:
-    view = case.view(method.sources)
     try:
         ranking = method.rank(view, context, **options)
     except RcaEngineError as error:

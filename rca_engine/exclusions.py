@@ -68,12 +68,14 @@ def rule_out(case: CaseView, context: Context, ranking: Ranking) -> tuple[RuledO
     score = _deviation(data)
     moved = _by_component(data, score)
     calm = {name: each for name, each in moved.items() if each.score < THRESHOLD}
-    for each in ranking.components():
-        if each.signals or each.component == ranking.components()[0].component:
+    suspects = ranking.components()
+    for each in suspects:
+        if each.signals or each is suspects[0]:
             calm.pop(each.component, None)
-    shared = _shared(case, ranking) & calm.keys()
+    first = suspects[0].component if suspects else None
+    shared = _shared(case, first) & calm.keys()
     return (
-        *(_shared_cause(name, calm[name], ranking) for name in sorted(shared)),
+        *(_shared_cause(name, calm[name], first) for name in sorted(shared)),
         *_symptom(case, context, ranking),
         _quiet(score),
         *(_within_normal(name, calm[name]) for name in sorted(calm.keys() - shared)),
@@ -97,16 +99,14 @@ def _by_component(data: Windows, score: Floats) -> dict[str, _Moved]:
     return moved
 
 
-def _shared(case: CaseView, ranking: Ranking) -> set[str]:
+def _shared(case: CaseView, suspect: str | None) -> set[str]:
     """Return what the first suspect runs on or belongs to, together with others."""
-    suspects = [each.component for each in ranking.components()[:1]]
     under = [edge for edge in case.topology.edges if edge.type in ("runs_on", "part_of")]
     carries = Counter(edge.target for edge in under)
-    return {edge.target for edge in under if edge.source in suspects and carries[edge.target] > 1}
+    return {edge.target for edge in under if edge.source == suspect and carries[edge.target] > 1}
 
 
-def _shared_cause(name: str, moved: _Moved, ranking: Ranking) -> RuledOut:
-    suspect = ranking.components()[0].component
+def _shared_cause(name: str, moved: _Moved, suspect: str | None) -> RuledOut:
     reason = f"{name}, which {suspect} shares with others, stayed normal: {_extent(moved)}"
     return RuledOut("shared_cause", reason, name, moved.metrics, moved.score)
 

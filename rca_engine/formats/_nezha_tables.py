@@ -104,9 +104,12 @@ def logs(paths: Sequence[Path], service_of: ServiceOf) -> tuple[pd.DataFrame, li
 def _log_times(table: pd.DataFrame) -> tuple[Ints, list[str]]:
     """Return each line's time; some have Go's zero time as a number, and their own as text."""
     times, said = epoch_ns(table["TimeUnixNano"])
-    zero = times < 0
-    if zero.any() and "Timestamp" in table.columns:
-        times[zero], _ = epoch_ns(table["Timestamp"][zero])
+    lost = times == UNKNOWN
+    if lost.any() and "Timestamp" in table.columns:
+        times[lost], said = epoch_ns(table["Timestamp"][lost])
+        dated = int((times[lost] != UNKNOWN).sum())
+        if dated:
+            said.append(f"{dated} log lines have no time in TimeUnixNano but one in Timestamp")
     return times, said
 
 
@@ -120,6 +123,9 @@ def spans(paths: Sequence[Path], service_of: ServiceOf) -> tuple[pd.DataFrame, l
         (starts, unread), (ends, _) = (
             epoch_ns(table[f"{each}TimeUnixNano"]) for each in ("Start", "End")
         )
+        endless = int(((starts != UNKNOWN) & (ends == UNKNOWN)).sum())
+        if endless:
+            unread.append(f"{endless} spans have no readable end and count as lasting 0 s")
         warnings += [f"{path.name}: {each}" for each in unread]
         tables.append(
             pd.DataFrame(

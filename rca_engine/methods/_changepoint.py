@@ -22,8 +22,11 @@ import numpy as np
 
 from rca_engine.methods._scores import Floats, Ints
 
-_HOPELESS = 1e-6
-"""Probability below which the hypothesis of a run length is dropped."""
+_HOPELESS = 1e-30
+"""Probability below which the hypothesis of a run length is dropped for good, after each block. At
+1e-6 that moves a change point in 19 of Sock Shop's 50 cases, at 1e-12 in one, at this in none."""
+_BLOCK = 32
+"""Steps whose hypotheses are weighed together: few calls, and few that a step can't hold yet."""
 _FREEDOM = 2.0
 """Degrees of freedom of the first step's Student t: vague, with a mean."""
 _DIMENSIONS = 3
@@ -44,32 +47,6 @@ class Prior:
 
     mean_run: float = 250.0
     strength: float = 1.0
-
-
-@dataclass(frozen=True)
-class _Regimes:
-    """One hypothesis of the run length a row: its probability and its Gaussian's posterior.
-
-    The posterior is normal-inverse-Wishart (Murphy, Conjugate Bayesian Analysis of the Gaussian
-    Distribution, 2007, section 9), by the inverse and the determinant of its scale matrix.
-    """
-
-    runs: Ints
-    log_mass: Floats
-    mean: Floats
-    inverse: Floats
-    log_det: Floats
-
-    @classmethod
-    def begin(cls, dimensions: int) -> _Regimes:
-        """Return the only hypothesis before the first step: that a regime begins with it."""
-        return cls(
-            runs=np.zeros(1, dtype=np.int64),
-            log_mass=np.zeros(1),
-            mean=np.zeros((1, dimensions)),
-            inverse=np.eye(dimensions)[None],
-            log_det=np.zeros(1),
-        )
 
 
 def change_points(values: Floats, prior: Prior | None = None) -> Ints:
@@ -101,62 +78,108 @@ def change_points(values: Floats, prior: Prior | None = None) -> Ints:
 def most_probable_runs(values: Floats, prior: Prior) -> Ints:
     """Return the most probable run length after each step, that step included; shape (steps,).
 
-    The cost is steps x hypotheses x dimensions squared.
+    What a regime has seen is known from its two ends by cumulative sums, so that a block of steps
+    is weighed at once. Hypotheses below ``_HOPELESS`` after a block are dropped; within one none
+    is. The cost is steps x hypotheses x dimensions cubed.
     """
-    steps, dimensions = values.shape
-    regimes = _Regimes.begin(dimensions)
-    normaliser = _normaliser(steps, dimensions)
+    steps = values.shape[0]
+    seen = _Seen.of(values, prior)
+    odds = -np.log(prior.mean_run - 1.0)
+    starts, begun = np.zeros(1, dtype=np.int64), np.zeros(1)
     best = np.empty(steps, dtype=np.int64)
-    for step, value in enumerate(values):
-        regimes = _advance(regimes, value, prior, normaliser)
-        best[step] = regimes.runs[regimes.log_mass.argmax()]
+    for first in range(0, steps, _BLOCK):
+        stops = np.arange(first, min(first + _BLOCK, steps)) + 1
+        known = starts.size
+        starts = np.concatenate([starts, stops])
+        # A regime begins with the step to come, whichever lasted until now.
+        begun = np.concatenate([begun, np.full(stops.size, -np.inf)])
+        lasted = seen.evidence(starts, stops)
+        for row, at in enumerate(range(known, starts.size)):
+            begun[at] = odds + np.logaddexp.reduce(begun[:at] + lasted[row, :at])
+        joint = begun + lasted
+        best[first : stops[-1]] = stops - starts[joint.argmax(axis=1)]
+        share = joint[-1] - np.logaddexp.reduce(joint[-1])
+        kept = (share > np.log(_HOPELESS)) | (starts == stops[-1])
+        starts, begun = starts[kept], begun[kept]
     return best
 
 
-def _normaliser(steps: int, dimensions: int) -> Floats:
-    """Return the Student t's normalising constant, in logarithms, by run length."""
-    freedom = [run + _FREEDOM for run in range(steps)]
-    return np.array(
-        [math.lgamma((each + dimensions) / 2) - math.lgamma(each / 2) for each in freedom]
-    )
+@dataclass(frozen=True)
+class _Seen:
+    """What the steps hold, for the evidence of a regime between any two of them.
+
+    Parameters
+    ----------
+    total, products
+        Shapes (dimensions, steps + 1) and (dimensions, dimensions, steps + 1): sums over the steps
+        before each.
+    of_length
+        Shape (steps + 1,): what the evidence owes to the length alone.
+    strength
+        See :class:`Prior`.
+    """
+
+    total: Floats
+    products: Floats
+    of_length: Floats
+    strength: float
+
+    @classmethod
+    def of(cls, values: Floats, prior: Prior) -> _Seen:
+        """Return the sums of values of shape (steps, dimensions)."""
+        steps, dimensions = values.shape
+        padded = np.zeros((dimensions, steps + 1))
+        padded[:, 1:] = values.T
+        freedom = [run + _FREEDOM for run in range(steps)]
+        each = [math.lgamma((nu + dimensions) / 2) - math.lgamma(nu / 2) for nu in freedom]
+        length = np.arange(steps + 1)
+        return cls(
+            total=padded.cumsum(axis=1),
+            products=(padded[:, None] * padded[None, :]).cumsum(axis=2),
+            of_length=np.concatenate([[0.0], np.cumsum(each)])
+            - dimensions / 2.0 * (np.log1p(length / prior.strength) + length * np.log(np.pi))
+            + length * np.log1p(-1.0 / prior.mean_run),
+            strength=prior.strength,
+        )
+
+    def evidence(self, starts: Ints, stops: Ints) -> Floats:
+        """Return how probable the steps [start, stop) are as one regime that lasted, in logarithms.
+
+        The marginal likelihood of a Gaussian under a normal-inverse-Wishart prior (Murphy,
+        Conjugate Bayesian Analysis of the Gaussian Distribution, 2007, equation 266), times the
+        chance that no step ended it.
+
+        Returns
+        -------
+        Floats
+            Shape (stops, starts): 0 for no steps, -inf where the stop comes before the start.
+        """
+        dimensions = self.total.shape[0]
+        ends = np.maximum(stops[:, None], starts)
+        length = ends - starts
+        total = self.total[:, ends] - self.total[:, None, starts]
+        scatter = self.products[:, :, ends] - self.products[:, :, None, starts]
+        scatter -= total[:, None] * (total[None, :] / (self.strength + length))
+        scatter += np.eye(dimensions)[:, :, None, None]
+        weight = (length + _FREEDOM + dimensions - 1.0) / 2.0
+        found = self.of_length[length] - weight * _log_determinant(scatter)
+        return np.where(stops[:, None] < starts, -np.inf, found)
 
 
-def _advance(regimes: _Regimes, value: Floats, prior: Prior, normaliser: Floats) -> _Regimes:
-    """Return the hypotheses after one more step: each run grows by it, or a new one begins."""
-    dimensions = value.size
-    kappa = prior.strength + regimes.runs
-    freedom = regimes.runs + _FREEDOM
-    away = value - regimes.mean
-    turned = np.einsum("rij,rj->ri", regimes.inverse, away)
-    # The rank-one update's factor, for inverse (Sherman-Morrison) and determinant alike.
-    weight = kappa / (kappa + 1.0)
-    stretch = 1.0 + weight * np.einsum("ri,ri->r", away, turned)
-    joint = (
-        regimes.log_mass
-        + normaliser[regimes.runs]
-        + dimensions / 2.0 * np.log(weight / np.pi)
-        - regimes.log_det / 2.0
-        - (freedom + dimensions) / 2.0 * np.log(stretch)
-    )
-    hazard = 1.0 / prior.mean_run
-    grown = joint + np.log1p(-hazard)
-    begun = np.logaddexp.reduce(joint) + np.log(hazard)
-    total = np.logaddexp(np.logaddexp.reduce(grown), begun)
-    keep = grown - total > np.log(_HOPELESS)
-    turned, stretch, weight = turned[keep], stretch[keep], weight[keep]
-    outer = turned[:, :, None] * turned[:, None, :]
-    new = _Regimes.begin(dimensions)
-    return _Regimes(
-        runs=np.concatenate([new.runs, regimes.runs[keep] + 1]),
-        log_mass=np.concatenate([[begun], grown[keep]]) - total,
-        mean=np.concatenate(
-            [new.mean, regimes.mean[keep] + away[keep] / (kappa[keep] + 1.0)[:, None]]
-        ),
-        inverse=np.concatenate(
-            [new.inverse, regimes.inverse[keep] - (weight / stretch)[:, None, None] * outer]
-        ),
-        log_det=np.concatenate([new.log_det, regimes.log_det[keep] + np.log(stretch)]),
-    )
+def _log_determinant(matrices: Floats) -> Floats:
+    """Return the logarithms of positive definite matrices' determinants, by elimination.
+
+    Parameters
+    ----------
+    matrices
+        Shape (n, n, ...): one beside the other, where numpy's own takes them one by one.
+    """
+    found = np.zeros(matrices.shape[2:])
+    while matrices.size:
+        pivot = matrices[0, 0]
+        found += np.log(pivot)
+        matrices = matrices[1:, 1:] - matrices[1:, :1] * (matrices[:1, 1:] / pivot)
+    return found
 
 
 def boundaries(ranked: Floats) -> Ints:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from rca_engine.case import CaseView, metric_matrix
+from rca_engine.case import CaseView
 from rca_engine.errors import MethodError
 from rca_engine.methods import _changepoint, _grid
 from rca_engine.methods._scores import Floats, Ints, Mask
@@ -67,7 +67,7 @@ def metric_windows(case: CaseView, context: Context, at: Periods) -> Windows:
 
     Symptoms are left out as in :func:`rca_engine.methods._windows.windows`; no metric may be left.
     """
-    matrix = metric_matrix(case.table("metrics"))
+    matrix = case.matrix
     times: Ints = pd.DatetimeIndex(matrix.index).as_unit("ns").asi8
     values: Floats = matrix.to_numpy(dtype=np.float64)
     normal, anomalous = at.normal(times), at.anomalous(times)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from rca_engine.case import CaseView, metric_matrix
+from rca_engine.case import CaseView
 from rca_engine.errors import MethodError
 from rca_engine.methods import _changepoint
 from rca_engine.methods._scores import Floats, Ints, Mask
@@ -155,7 +155,7 @@ def observe(case: CaseView, context: Context, options: WindowOptions) -> Windows
     MethodError
         If either window is too short, or no metric has values in both.
     """
-    matrix = metric_matrix(case.table("metrics"))
+    matrix = case.matrix
     if matrix.empty:
         raise MethodError("the case has no metrics")
     times: Ints = pd.DatetimeIndex(matrix.index).as_unit("ns").asi8

@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from rca_engine.case import CaseView, metric_matrix
+from rca_engine.case import CaseView
 from rca_engine.errors import MethodError
 from rca_engine.methods import _changepoint, _scores
 from rca_engine.methods._scores import CentreScale, Floats, Ints, Mask
@@ -171,7 +171,7 @@ def is_symptom(case: CaseView, context: Context, key: Key) -> bool:
 
 
 def _matrix(case: CaseView, context: Context, *, symptoms: bool) -> pd.DataFrame:
-    matrix = metric_matrix(case.table("metrics"))
+    matrix = case.matrix
     symptom = np.array([is_symptom(case, context, key) for key in _keys(matrix)], dtype=bool)
     if matrix.empty or symptom.all():
         raise MethodError("the case has no metrics to rank")

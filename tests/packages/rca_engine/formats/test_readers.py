@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import gzip
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,6 +14,7 @@ import pytest
 from rca_engine import formats
 from rca_engine.case import Case
 from rca_engine.errors import CaseError
+from rca_engine.formats._times import UNKNOWN, epoch_ns
 from rca_engine.model import NS
 from rcalab_common.times import parse_utc
 
@@ -109,6 +112,67 @@ def test_nezha_fault_free_logs_and_spans_lie_in_front_of_the_fault(nezha):
         ("service/ts-ui-dashboard", "service/ts-food-service")
     ]
     assert case.table("traces")["duration"].tolist()[:2] == [900, 600]
+
+
+def test_nezha_rows_with_gos_zero_time_are_told_and_move_nothing(nezha):
+    before = only("nezha", nezha)
+    day = nezha / "rca_data" / "2023-01-29"
+    pod = "ts-food-service-f5756978c-k8vqf"
+    line = f"n,{pod},server,a,b,late"
+    append(
+        day / "log" / "08_43_log.csv.gz",
+        f"0001-01-01T00:00:00Z,{GO_ZERO_NS},{line}",
+        f"2023-01-29T08:43:30.000000007Z,{GO_ZERO_NS},{line}",
+    )
+    append(
+        day / "trace" / "08_43_trace.csv.gz",
+        f"x,unborn,root,{pod},food,{GO_ZERO_NS},{GO_ZERO_NS},0",
+        f"x,endless,root,{pod},food,1674981810000000000,{GO_ZERO_NS},0",
+    )
+    case = only("nezha", nezha)
+
+    added = case.table("logs").query("message == 'late'")
+    assert added["timestamp"].tolist() == [pd.Timestamp("2023-01-29T08:43:30.000000007Z")]
+    pd.testing.assert_frame_equal(
+        case.table("logs").drop(added.index).reset_index(drop=True), before.table("logs")
+    )
+    spans = case.table("traces")
+    assert spans[spans["span_id"] == "endless"]["duration"].tolist() == [0]
+    assert set(spans["span_id"]) - set(before.table("traces")["span_id"]) == {"endless"}
+    assert spans["start"].min() == before.table("traces")["start"].min()
+    assert case.manifest["sources"]["logs"]["warnings"][:2] == [
+        "08_43_log.csv.gz: 1 rows without a readable time since 1970 were left out",
+        "08_43_log.csv.gz: 1 log lines have no time in TimeUnixNano but one in Timestamp",
+    ]
+    assert case.manifest["sources"]["traces"]["warnings"] == [
+        "08_43_trace.csv.gz: 1 rows without a readable time since 1970 were left out",
+        "08_43_trace.csv.gz: 1 spans have no readable end and count as lasting 0 s",
+    ]
+
+
+def append(path: Path, *lines: str) -> None:
+    with gzip.open(path, "at", encoding="utf-8") as file:
+        file.writelines(f"{line}\n" for line in lines)
+
+
+GO_ZERO_NS = -6795364578871345152
+"""What Go's time.Time{}.UnixNano() returns, which overflows."""
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        ["0001-01-01T00:00:00Z", "2026-01-01T00:00:00.5Z"],
+        ["2026-01-01T00:00:00.500000000Z", "0001-01-01T00:00:00Z", "9999-12-31T00:00:00Z"],
+        [GO_ZERO_NS, 1_767_225_600_500_000_000],
+        [1_767_225_600_500, -62_135_596_800_000],
+        [-62_135_596_800.0, 1_767_225_600.5, np.inf],
+    ],
+)
+def test_a_time_that_was_never_set_is_none_in_any_unit(values):
+    times, said = epoch_ns(pd.Series(values))
+    assert times[times != UNKNOWN].tolist() == [1_767_225_600_500_000_000]
+    assert said == [f"{len(values) - 1} rows without a readable time since 1970 were left out"]
 
 
 def test_rcaeval_reads_simple_metrics_first_and_all_on_request(rcaeval):

@@ -10,6 +10,7 @@ import pytest
 
 from rca_engine import formats, methods
 from rca_engine.case import Case
+from rca_engine.methods import _changepoint
 from rca_engine.model import NS
 from rca_engine.ranking import Context
 
@@ -50,3 +51,12 @@ def average_at_5(cases: list[Case], method: str, late_s: float | None) -> dict[s
 )
 def test_avg_at_5_is_at_least_what_is_said(cases, method, late_s, least):
     assert min(average_at_5(cases, method, late_s).values()) >= least
+
+
+def test_dropping_hopeless_run_lengths_moves_no_change_point(cases, monkeypatch):
+    for case in cases:
+        ranked = _changepoint.ranks(case.matrix().to_numpy())
+        dropped = _changepoint.boundaries(ranked)
+        with monkeypatch.context() as patch:
+            patch.setattr(_changepoint, "_HOPELESS", 1e-300)
+            assert dropped.tolist() == _changepoint.boundaries(ranked).tolist()
