@@ -66,7 +66,7 @@ def arm(
     for name, seconds in asdict(patience).items():
         arguments += [f"--{name.replace('_', '-')}", str(seconds)]
     with (window.path / "watchdog.log").open("wb") as log:
-        # It outlives this process, in a session of its own.
+        # Not by `programs`: it is to outlive this process, in a session of its own.
         subprocess.run(  # pylint: disable=ansible-bad-function
             [*command, "watchdog", *arguments],
             stdin=subprocess.DEVNULL,
