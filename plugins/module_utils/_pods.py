@@ -34,7 +34,7 @@ PODS_WEIGHT_V2 = 200
 OBSERVERS_WEIGHT_V1 = 8192
 OBSERVERS_WEIGHT_V2 = 800
 
-# A network namespace is removed only when the kernel has let go of its last packet.
+# The kernel takes devices away one at a time, and may wait for their last packets.
 _PROGRAM_S = 60.0
 
 LAB_NAME = re.compile(r"[a-z][a-z0-9]{1,9}")

@@ -71,7 +71,7 @@ def arm(
     )
     try:
         with (window.path / "watchdog.log").open("wb") as log:
-            # It outlives this process, in a session of its own.
+            # Not by `programs`: it is to outlive this process, in a session of its own.
             subprocess.run(  # pylint: disable=ansible-bad-function
                 _command(state, window, patience, *handles),
                 stdin=subprocess.DEVNULL,
