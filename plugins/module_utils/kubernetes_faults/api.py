@@ -10,12 +10,18 @@ imported only where a cluster is asked. Requests go through its connection pool.
 from __future__ import annotations
 
 import functools
+import http.client
 import json
+import os
+import ssl
 import time
+import urllib.error
 import urllib.parse
+import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 from typing import Any
 
 from ..faults.errors import RefusedError
@@ -237,10 +243,75 @@ class Api:
         }
 
 
+class PodApi(Api):
+    """The API server of the cluster that this process runs in, with no package at all.
+
+    Parameters
+    ----------
+    account
+        The folder in which a pod finds what its service account is let in with.
+
+    Raises
+    ------
+    RefusedError
+        If this is no pod with an account.
+    """
+
+    def __init__(self, account: str) -> None:
+        self.kubeconfig, self.context = account, None
+        folder = Path(account)
+        self._token = folder / "token"
+        try:
+            host, port = (
+                os.environ[f"KUBERNETES_SERVICE_{name}"] for name in ("HOST", "PORT_HTTPS")
+            )
+            trusted = ssl.create_default_context(cafile=str(folder / "ca.crt"))
+        except (KeyError, OSError) as error:
+            raise RefusedError(f"this is no pod with a service account: {error!r}") from error
+        # An address of version 6 is in brackets.
+        self._url = f"https://{f'[{host}]' if ':' in host else host}:{port}"
+        # A proxy of the node's leads out of the cluster.
+        self._opener = urllib.request.build_opener(
+            urllib.request.HTTPSHandler(context=trusted), urllib.request.ProxyHandler({})
+        )
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None = None,
+        body: object = None,
+        *,
+        content_type: str = _JSON,
+        timeout_s: float = TIMEOUT_S,
+    ) -> Answer:
+        headers = {
+            "Accept": "application/json, */*",
+            # The kubelet renews it.
+            "Authorization": f"Bearer {self._token.read_text(encoding='ascii').strip()}",
+        }
+        if body is not None:
+            headers["Content-Type"] = content_type
+        url = f"{self._url}{path}" + (f"?{urllib.parse.urlencode(query)}" if query else "")
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(url, data, headers, method=method)
+        try:
+            with self._opener.open(request, timeout=timeout_s) as answer:
+                return Answer(answer.status, answer.headers, answer.read())
+        except urllib.error.HTTPError as error:
+            with error:
+                return Answer(error.code, error.headers, error.read())
+        except (OSError, http.client.HTTPException) as error:
+            raise OSError(f"the API server {self._url} does not answer: {error}") from error
+
+
 @functools.cache
 def connect(kubeconfig: str, context: str | None) -> Api:
-    """Return the one connection of this process to a cluster; raises as `Api` does."""
-    return Api(kubeconfig, context)
+    """Return the one connection of this process to a cluster; raises as `Api` does.
+
+    ``kubeconfig`` may also be the folder of a pod's service account.
+    """
+    return PodApi(kubeconfig) if Path(kubeconfig).is_dir() else Api(kubeconfig, context)
 
 
 def _checked(answer: Answer) -> Answer:
