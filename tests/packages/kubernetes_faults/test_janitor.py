@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from ansible_collections.rcalab.llm.plugins.module_utils import kubernetes_fault
 from ansible_collections.rcalab.llm.plugins.module_utils.faults.contract import Spec
 from ansible_collections.rcalab.llm.plugins.module_utils.faults.registry import find
 from ansible_collections.rcalab.llm.plugins.module_utils.kubernetes_faults import catalogue
-from ansible_collections.rcalab.llm.plugins.module_utils.kubernetes_faults.api import KINDS
+from ansible_collections.rcalab.llm.plugins.module_utils.kubernetes_faults.api import KINDS, Api
 from ansible_collections.rcalab.llm.plugins.module_utils.kubernetes_faults.cluster import (
     find_target,
 )
@@ -28,15 +29,21 @@ from ansible_collections.rcalab.llm.plugins.module_utils.kubernetes_faults.fault
     LOCK,
     UNDO,
 )
+from ansible_collections.rcalab.llm.plugins.module_utils.kubernetes_faults.janitor import Janitor
 from ansible_collections.rcalab.llm.plugins.module_utils.zipapps import build_zipapp
 
 from tests.fake_kubernetes import FakeKubernetes
 from tests.fake_kubernetes.nodes import Node
 from tests.fake_kubernetes.server import Tls
+from tests.packages.collection.cluster_roles import rendered
 from tests.packages.kubernetes_faults.lab import COMPONENT, Lab, wait_for
 
 pytestmark = pytest.mark.slow
 LEASE, CHAOS = KINDS["Lease"], KINDS["NetworkChaos"]
+_PATH = re.compile(
+    r"/apis?/((?P<group>[^/]+)/)?v[^/]+/namespaces/llm/(?P<resource>[^/]+)(/(?P<name>[^/]+))?"
+)
+_LET_GO = ("coordination.k8s.io", "leases", "delete")
 PERIOD_S = 0.3
 # The janitor's period, and what a busy machine takes.
 SOON_S = 10
@@ -203,6 +210,62 @@ def test_the_agent_of_a_node_is_told_to_end(lab: Lab, pod: Pod) -> None:
     wait_for(lambda: not lab.left(), "the janitor's undo", SOON_S)
     left = lab.objects("Pod", "ConfigMap")
     assert not [each for each in left if each["metadata"]["name"].startswith("rcalab")]
+
+
+@pytest.mark.parametrize(
+    ("fault", "target"),
+    [
+        ("F02", "node/gpu-0"),
+        ("F06", COMPONENT),
+        ("F12", COMPONENT),
+        ("F24", "service/llm"),
+        ("F30", COMPONENT),
+    ],
+)
+def test_its_rights_are_what_it_needs(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, fault: str, target: str
+) -> None:
+    given = find(fault, catalogue)(find_target(lab.file, Spec(fault, target)), {})
+    given.window_id = "w1"
+    given.capture()
+    given.inject()
+    age(lab, "Lease", "Job", "Pod", "ConfigMap", "NetworkChaos")
+    asked: set[tuple[str, str, str]] = set()
+    request = Api.request
+
+    def recorded(self: Api, method: str, path: str, *rest: Any, **more: Any) -> Any:
+        asked.add(right(method, path))
+        return request(self, method, path, *rest, **more)
+
+    monkeypatch.setattr(Api, "request", recorded)
+    janitor = Janitor(lab.api, "llm")
+
+    def lets_go() -> bool:
+        janitor.look()
+        return _LET_GO in asked
+
+    wait_for(lets_go, "the undo", SOON_S)
+    monkeypatch.undo()
+
+    assert lab.left() == []
+    [role] = [each for each in rendered("chaos_agent", "objects") if each["kind"] == "Role"]
+    allowed = {
+        (group, resource, verb)
+        for rule in role["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
+    assert asked - allowed == set()
+
+
+def right(method: str, path: str) -> tuple[str, str, str]:
+    """Return group, resource and verb that a request in the namespace needs."""
+    match = _PATH.fullmatch(path)
+    assert match is not None, f"{path} is not in the namespace"
+    read = "get" if match["name"] else "list"
+    verb = {"GET": read, "POST": "create", "PATCH": "patch", "DELETE": "delete"}[method]
+    return match["group"] or "", match["resource"], verb
 
 
 def test_an_experiment_that_hangs_keeps_its_lock_and_is_told_once(
