@@ -78,9 +78,7 @@ def _components_on_host(path: Path) -> dict[str, str | None]:
     return {each.component: None for each in (*lab.pods, *lab.parts)}
 
 
-HOST = Platform(
-    catalogue, "--pods", "the lab's pods.json", _find_on_host, _components_on_host
-)
+HOST = Platform(catalogue, "--pods", "the lab's pods.json", _find_on_host, _components_on_host)
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -189,9 +187,7 @@ def _parser(platform: Platform) -> argparse.ArgumentParser:
 
     epilog = _RUN_EPILOG.replace("{option}", platform.option)
     run = command("run", _run, "Do one fault, and wait for its end.", state=True, epilog=epilog)
-    components = command(
-        "components", _components, "Show what faults can be done to.", state=False
-    )
+    components = command("components", _components, "Show what may be a target.", state=False)
     for sub in (run, components):
         sub.add_argument(
             platform.option,

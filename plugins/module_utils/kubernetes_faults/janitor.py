@@ -68,8 +68,9 @@ class Janitor:
         windows = recovery.windows(found)
         self._said = {window: self._said.get(window, set()) for window in windows}
         for window in windows:
+            part = [(kind, obj) for kind, obj in found if recovery.window_of(obj) == window]
             try:
-                self._see_to(window, [each for each in found if recovery.window_of(each[1]) == window])
+                self._see_to(window, part)
             except FaultError as error:
                 self._say(window, "LEAKED", str(error))
 
