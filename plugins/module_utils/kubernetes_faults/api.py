@@ -15,9 +15,7 @@ import json
 import os
 import ssl
 import time
-import urllib.error
 import urllib.parse
-import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -262,18 +260,11 @@ class PodApi(Api):
         folder = Path(account)
         self._token = folder / "token"
         try:
-            host, port = (
-                os.environ[f"KUBERNETES_SERVICE_{name}"] for name in ("HOST", "PORT_HTTPS")
-            )
-            trusted = ssl.create_default_context(cafile=str(folder / "ca.crt"))
-        except (KeyError, OSError) as error:
+            self._host = os.environ["KUBERNETES_SERVICE_HOST"]
+            self._port = int(os.environ["KUBERNETES_SERVICE_PORT_HTTPS"])
+            self._trusted = ssl.create_default_context(cafile=str(folder / "ca.crt"))
+        except (KeyError, ValueError, OSError) as error:
             raise RefusedError(f"this is no pod with a service account: {error!r}") from error
-        # An address of version 6 is in brackets.
-        self._url = f"https://{f'[{host}]' if ':' in host else host}:{port}"
-        # A proxy of the node's leads out of the cluster.
-        self._opener = urllib.request.build_opener(
-            urllib.request.HTTPSHandler(context=trusted), urllib.request.ProxyHandler({})
-        )
 
     def request(
         self,
@@ -292,17 +283,19 @@ class PodApi(Api):
         }
         if body is not None:
             headers["Content-Type"] = content_type
-        url = f"{self._url}{path}" + (f"?{urllib.parse.urlencode(query)}" if query else "")
-        data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(url, data, headers, method=method)
+        target = path + (f"?{urllib.parse.urlencode(query)}" if query else "")
+        data = None if body is None else json.dumps(body)
+        connection = http.client.HTTPSConnection(
+            self._host, self._port, timeout=timeout_s, context=self._trusted
+        )
         try:
-            with self._opener.open(request, timeout=timeout_s) as answer:
-                return Answer(answer.status, answer.headers, answer.read())
-        except urllib.error.HTTPError as error:
-            with error:
-                return Answer(error.code, error.headers, error.read())
+            connection.request(method, target, data, headers)
+            answer = connection.getresponse()
+            return Answer(answer.status, answer.headers, answer.read())
         except (OSError, http.client.HTTPException) as error:
-            raise OSError(f"the API server {self._url} does not answer: {error}") from error
+            raise OSError(f"the API server {self._host} does not answer: {error}") from error
+        finally:
+            connection.close()
 
 
 @functools.cache

@@ -7,13 +7,12 @@ import json
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 import yaml
 from ansible_collections.rcalab.llm.plugins.module_utils.kubernetes_faults.api import POD
 from ansible_play import play
@@ -41,7 +40,7 @@ SCENARIO: dict[str, Any] = {
 
 def exposition(parts: dict[str, str], seconds: float) -> Iterator[str]:
     """What every component of a cluster must show; counters go up by one a second."""
-    for name, entry in vocabulary("kubernetes")["metrics"].items():
+    for entry in vocabulary("kubernetes")["metrics"].values():
         source = entry["source"]
         if "records" in source or not entry["required"]:
             continue
@@ -111,9 +110,8 @@ def service() -> Iterator[str]:
 
 def _answers(url: str) -> bool:
     try:
-        with urllib.request.urlopen(url, timeout=1):
-            return True
-    except (urllib.error.URLError, OSError):
+        return requests.get(url, timeout=1).ok
+    except requests.RequestException:
         return False
 
 

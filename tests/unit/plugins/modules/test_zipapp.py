@@ -68,7 +68,8 @@ def test_a_wrong_entry_point_fails_with_the_reason(run: Run) -> None:
 
 def test_of_a_package_in_parts_only_the_needed_ones_are_in_it(run: Run, package: Path) -> None:
     (package / "cli.py").write_text(
-        "from . import said\nfrom .parts.one import ONE\n\ndef entry():\n    print(said.TEXT, ONE)\n"
+        "from . import said\nfrom .parts.one import ONE\n\n"
+        "def entry():\n    print(said.TEXT, ONE)\n"
     )
     (package / "said.py").write_text("TEXT = 'hello'\n")
     (package / "other.py").write_text("from .said import TEXT\n")
