@@ -291,7 +291,7 @@ class PodApi(Api):
         try:
             connection.request(method, target, data, headers)
             answer = connection.getresponse()
-            return Answer(answer.status, answer.headers, answer.read())
+            return Answer(answer.status, dict(answer.headers.items()), answer.read())
         except (OSError, http.client.HTTPException) as error:
             raise OSError(f"the API server {self._host} does not answer: {error}") from error
         finally:
