@@ -29,8 +29,13 @@ options:
     type: list
     elements: str
     required: true
+  platform:
+    description: Where the lab is, which decides the catalogue of faults.
+    type: str
+    choices: [host, kubernetes]
+    default: host
   isolation:
-    description: The isolation of the lab's pods, V(netns) or V(none).
+    description: The isolation of the lab's pods, V(netns), V(none) or V(kubernetes).
     type: str
     required: true
   replicas:
@@ -109,9 +114,13 @@ from ansible_collections.rcalab.llm.plugins.module_utils.experiments.suite impor
     Times,
     read_suite,
 )
-from ansible_collections.rcalab.llm.plugins.module_utils.faults import registry
+from ansible_collections.rcalab.llm.plugins.module_utils.faults import catalogue, registry
+from ansible_collections.rcalab.llm.plugins.module_utils.kubernetes_faults import (
+    catalogue as kubernetes_catalogue,
+)
 
 _SUFFIX = ".yml"
+_CATALOGUES = {"host": catalogue, "kubernetes": kubernetes_catalogue}
 
 
 def read_yaml(path: Path) -> Any:
@@ -193,6 +202,6 @@ class LookupModule(LookupBase):
                 self.get_option("load"),
                 Times(**{each.name: int(times[each.name]) for each in fields(Times)}),
             ),
-            registry.faults(),
+            registry.faults(_CATALOGUES[self.get_option("platform")]),
         )
         return plan.to_json()

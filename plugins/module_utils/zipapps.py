@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
+import ast
 import io
 import re
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 _SHEBANG = b"#!/usr/bin/env python3\n"
@@ -18,7 +19,9 @@ _IGNORED_FOLDER = "__pycache__"
 _ENTRY_POINT = re.compile(r"(?P<module>(?P<package>\w+)(\.\w+)*):(?P<function>\w+)")
 
 
-def build_zipapp(package: Path, entry_point: str, beside: Sequence[str] = ()) -> bytes:
+def build_zipapp(
+    package: Path, entry_point: str, beside: Sequence[str] = (), *, whole: bool = True
+) -> bytes:
     """Return a zipapp of one package, and of those that it needs beside it.
 
     Parameters
@@ -30,6 +33,9 @@ def build_zipapp(package: Path, entry_point: str, beside: Sequence[str] = ()) ->
     beside
         Names of packages in the same folder, from which it imports relatively (``from ..other``).
         The archive then holds all of them in a package of that folder's name.
+    whole
+        False for the modules alone that the entry point's imports lead to. What it looks for at run
+        time, as a registry does, is not among them.
 
     Raises
     ------
@@ -44,11 +50,16 @@ def build_zipapp(package: Path, entry_point: str, beside: Sequence[str] = ()) ->
     if match is None or match["package"] != package.name:
         raise ValueError(f"{entry_point!r} is no function of {package.name}")
     above = package.parent.name + "/" if beside else ""
-    content = {
-        f"{above}{each.name}/{file.relative_to(each).as_posix()}": file.read_bytes()
+    files = {
+        file
         for each in packages
         for file in each.rglob("*")
         if file.is_file() and _IGNORED_FOLDER not in file.parts
+    }
+    if not whole:
+        files &= _reached(package.parent.joinpath(*match["module"].split(".")).with_suffix(".py"))
+    content = {
+        f"{above}{file.relative_to(package.parent).as_posix()}": file.read_bytes() for file in files
     }
     if beside:
         content[f"{above}__init__.py"] = b""
@@ -64,3 +75,25 @@ def build_zipapp(package: Path, entry_point: str, beside: Sequence[str] = ()) ->
             info.compress_type = zipfile.ZIP_DEFLATED
             zipped.writestr(info, content[name])
     return archive.getvalue()
+
+
+def _reached(module: Path) -> set[Path]:
+    """Return the files that relative imports lead to from a module, itself among them."""
+    reached, left = set(), [module]
+    while left:
+        file = left.pop()
+        if file in reached or not file.is_file():
+            continue
+        reached.add(file)
+        left += [file.with_name("__init__.py"), *_imported(file)]
+    return reached
+
+
+def _imported(file: Path) -> Iterator[Path]:
+    """Name the files that a module's relative imports may mean: a name is a module or in one."""
+    for node in ast.walk(ast.parse(file.read_bytes())):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            folder = file.parents[node.level - 1].joinpath(*(node.module or "").split("."))
+            for path in (folder, *(folder / alias.name for alias in node.names)):
+                yield path.with_suffix(".py")
+                yield path / "__init__.py"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: fault_info
-short_description: List the catalogue of faults
+short_description: List the catalogue of faults, and what they can be done to
 version_added: 0.1.0
 description:
   - Asks the chaos agent of the host which faults it can do, with their parameters and bounds.
@@ -25,6 +25,12 @@ options:
     description: The chaos agent, as the role C(rcalab.llm.chaos_agent) has installed it.
     type: path
     required: true
+  pods_file:
+    description: The C(pods.json) of a lab on the host, whose components are listed too.
+    type: path
+  cluster_file:
+    description: The C(cluster.json) of a lab in a cluster, whose components are listed too.
+    type: path
 seealso:
   - module: rcalab.llm.fault_window
 """
@@ -34,9 +40,22 @@ EXAMPLES = r"""
   rcalab.llm.fault_info:
     agent_path: /var/lib/rcalab/chaos/agent.pyz
   register: catalogue
+
+- name: What of the cluster's lab may be broken now
+  rcalab.llm.fault_info:
+    agent_path: "{{ chaos_agent_path }}"
+    cluster_file: "{{ chaos_agent_cluster_file }}"
+  register: catalogue
 """
 
 RETURN = r"""
+components:
+  description: By component, what keeps it from being a target now, none for nothing.
+  returned: with O(pods_file) or O(cluster_file)
+  type: dict
+  sample:
+    head/ray: null
+    replica/llm-0: pod llm-llm-0-worker-x7k2p is not ready
 faults:
   description: One entry a fault.
   returned: success
@@ -69,15 +88,28 @@ from ansible_collections.rcalab.llm.plugins.module_utils._agent import AgentErro
 
 def main() -> None:
     module = AnsibleModule(
-        argument_spec={"agent_path": {"type": "path", "required": True}}, supports_check_mode=True
+        argument_spec={
+            "agent_path": {"type": "path", "required": True},
+            "pods_file": {"type": "path"},
+            "cluster_file": {"type": "path"},
+        },
+        mutually_exclusive=[("pods_file", "cluster_file")],
+        supports_check_mode=True,
     )
-    try:
-        done = call_agent(module, module.params["agent_path"], ["list", "--format", "json"])
-    except AgentError as error:
-        module.fail_json(msg=str(error))
-    if done.code:
-        module.fail_json(msg=f"the agent can't list its faults: {done.complaint}")
-    module.exit_json(changed=False, faults=json.loads(done.output))
+    asked = {"faults": ["list", "--format", "json"]}
+    for option in ("pods", "cluster"):
+        if (path := module.params[f"{option}_file"]) is not None:
+            asked["components"] = ["components", f"--{option}", path]
+    told = {}
+    for what, arguments in asked.items():
+        try:
+            done = call_agent(module, module.params["agent_path"], arguments)
+        except AgentError as error:
+            module.fail_json(msg=str(error))
+        if done.code:
+            module.fail_json(msg=f"the agent can't list its {what}: {done.complaint}")
+        told[what] = json.loads(done.output)
+    module.exit_json(changed=False, **told)
 
 
 if __name__ == "__main__":

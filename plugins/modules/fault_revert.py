@@ -29,6 +29,10 @@ options:
   state_dir:
     description: Where the agent keeps lock, journal and undo.
     type: path
+  cluster_file:
+    description:
+      - The C(cluster.json) that M(rcalab.llm.fault_window) takes, instead of O(kubeconfig), O(context) and O(namespace).
+    type: path
   kubeconfig:
     description: The kubeconfig of the cluster to put back. Needs the Python package C(kubernetes).
     type: path
@@ -73,6 +77,9 @@ from ansible_collections.rcalab.llm.plugins.module_utils.kubernetes_faults impor
     recovery as cluster_recovery,
 )
 from ansible_collections.rcalab.llm.plugins.module_utils.kubernetes_faults.api import connect
+from ansible_collections.rcalab.llm.plugins.module_utils.kubernetes_faults.cluster import (
+    load_cluster,
+)
 from ansible_collections.rcalab.llm.plugins.module_utils.kubernetes_faults.undo_actions import (
     ACTIONS,
 )
@@ -96,17 +103,22 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "state_dir": {"type": "path"},
+            "cluster_file": {"type": "path"},
             "kubeconfig": {"type": "path"},
             "context": {"type": "str"},
             "namespace": {"type": "str", "default": ""},
         },
-        required_one_of=[("state_dir", "kubeconfig")],
+        mutually_exclusive=[("cluster_file", each) for each in ("kubeconfig", "context")],
+        required_one_of=[("state_dir", "cluster_file", "kubeconfig")],
         supports_check_mode=True,
     )
     options, reverted = module.params, []
     try:
         if options["state_dir"] is not None:
             reverted += _on_host(StateDir(Path(options["state_dir"])), module.check_mode)
+        if options["cluster_file"] is not None:
+            lab = load_cluster(Path(options["cluster_file"]))
+            reverted += _in_cluster(lab.kubeconfig, lab.context, lab.namespace, module.check_mode)
         if options["kubeconfig"] is not None:
             asked = (options["kubeconfig"], options["context"], options["namespace"])
             reverted += _in_cluster(*asked, module.check_mode)

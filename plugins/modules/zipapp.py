@@ -36,6 +36,12 @@ options:
     description: The function that the file calls, as V(package.module:function).
     type: str
     required: true
+  whole:
+    description:
+      - Whether the file holds all of the packages, or with V(false) only the modules that the imports of O(entry_point) lead to.
+      - A module that is looked for at run time is then not among them.
+    type: bool
+    default: true
   dest:
     description: The file to write. Its folder is made where it is missing.
     type: path
@@ -65,6 +71,7 @@ def main() -> None:
             "package": {"type": "path", "required": True},
             "beside": {"type": "list", "elements": "str", "default": []},
             "entry_point": {"type": "str", "required": True},
+            "whole": {"type": "bool", "default": True},
             "dest": {"type": "path", "required": True},
         },
         supports_check_mode=True,
@@ -72,7 +79,10 @@ def main() -> None:
     dest = Path(module.params["dest"])
     try:
         content = build_zipapp(
-            Path(module.params["package"]), module.params["entry_point"], module.params["beside"]
+            Path(module.params["package"]),
+            module.params["entry_point"],
+            module.params["beside"],
+            whole=module.params["whole"],
         )
         changed = not dest.is_file() or dest.read_bytes() != content
         if changed and not module.check_mode:

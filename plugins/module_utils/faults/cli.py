@@ -9,7 +9,7 @@ import argparse
 import json
 import socket
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
@@ -56,12 +56,16 @@ class Platform:
         The option that names the file which describes the lab, and what its help says.
     find_target
         Looks a spec's target up in that file; raises `RefusedError`.
+    components
+        Return what may be a target in that lab, each with what keeps it from being one now, None
+        for nothing; raises `RefusedError`.
     """
 
     catalogue: ModuleType
     option: str
     meaning: str
     find_target: Callable[[Path, Spec], Target]
+    components: Callable[[Path], Mapping[str, str | None]]
 
 
 def _find_on_host(path: Path, spec: Spec) -> Target:
@@ -70,7 +74,12 @@ def _find_on_host(path: Path, spec: Spec) -> Target:
     return Target(lab.find(spec.target), socket.gethostname(), lab)
 
 
-HOST = Platform(catalogue, "--pods", "the lab's pods.json", _find_on_host)
+def _components_on_host(path: Path) -> dict[str, str | None]:
+    lab = load_lab(path)
+    return {each.component: None for each in (*lab.pods, *lab.parts)}
+
+
+HOST = Platform(catalogue, "--pods", "the lab's pods.json", _find_on_host, _components_on_host)
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -122,6 +131,11 @@ def _list(options: argparse.Namespace) -> int:
     faults = registry.faults(options.platform.catalogue).values()
     formats = {"json": as_json, "markdown": as_markdown, "text": as_text}
     sys.stdout.write(formats[options.format](faults))
+    return 0
+
+
+def _components(options: argparse.Namespace) -> int:
+    _print_json(options.platform.components(options.lab))
     return 0
 
 
@@ -180,14 +194,16 @@ def _parser(platform: Platform) -> argparse.ArgumentParser:
 
     epilog = _RUN_EPILOG.replace("{option}", platform.option)
     run = command("run", _run, "Do one fault, and wait for its end.", state=True, epilog=epilog)
-    run.add_argument(
-        platform.option,
-        dest="lab",
-        metavar="FILE",
-        type=Path,
-        required=True,
-        help=platform.meaning,
-    )
+    components = command("components", _components, "Show what may be a target.", state=False)
+    for sub in (run, components):
+        sub.add_argument(
+            platform.option,
+            dest="lab",
+            metavar="FILE",
+            type=Path,
+            required=True,
+            help=platform.meaning,
+        )
     run.add_argument("--spec", default="-", help="file with the spec as JSON (default: stdin)")
     run.add_argument("--truth", type=Path, help="where to write ground_truth.json")
     run.add_argument("--events", type=Path, help="where to tell loadgen the window's start and end")

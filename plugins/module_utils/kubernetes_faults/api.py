@@ -10,12 +10,16 @@ imported only where a cluster is asked. Requests go through its connection pool.
 from __future__ import annotations
 
 import functools
+import http.client
 import json
+import os
+import ssl
 import time
 import urllib.parse
 from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 from typing import Any
 
 from ..faults.errors import RefusedError
@@ -237,10 +241,70 @@ class Api:
         }
 
 
+class PodApi(Api):
+    """The API server of the cluster that this process runs in, with no package at all.
+
+    Parameters
+    ----------
+    account
+        The folder in which a pod finds what its service account is let in with.
+
+    Raises
+    ------
+    RefusedError
+        If this is no pod with an account.
+    """
+
+    def __init__(self, account: str) -> None:
+        self.kubeconfig, self.context = account, None
+        folder = Path(account)
+        self._token = folder / "token"
+        try:
+            self._host = os.environ["KUBERNETES_SERVICE_HOST"]
+            self._port = int(os.environ["KUBERNETES_SERVICE_PORT_HTTPS"])
+            self._trusted = ssl.create_default_context(cafile=str(folder / "ca.crt"))
+        except (KeyError, ValueError, OSError) as error:
+            raise RefusedError(f"this is no pod with a service account: {error!r}") from error
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None = None,
+        body: object = None,
+        *,
+        content_type: str = _JSON,
+        timeout_s: float = TIMEOUT_S,
+    ) -> Answer:
+        headers = {
+            "Accept": "application/json, */*",
+            # The kubelet renews it.
+            "Authorization": f"Bearer {self._token.read_text(encoding='ascii').strip()}",
+        }
+        if body is not None:
+            headers["Content-Type"] = content_type
+        target = path + (f"?{urllib.parse.urlencode(query)}" if query else "")
+        data = None if body is None else json.dumps(body)
+        connection = http.client.HTTPSConnection(
+            self._host, self._port, timeout=timeout_s, context=self._trusted
+        )
+        try:
+            connection.request(method, target, data, headers)
+            answer = connection.getresponse()
+            return Answer(answer.status, dict(answer.headers.items()), answer.read())
+        except (OSError, http.client.HTTPException) as error:
+            raise OSError(f"the API server {self._host} does not answer: {error}") from error
+        finally:
+            connection.close()
+
+
 @functools.cache
 def connect(kubeconfig: str, context: str | None) -> Api:
-    """Return the one connection of this process to a cluster; raises as `Api` does."""
-    return Api(kubeconfig, context)
+    """Return the one connection of this process to a cluster; raises as `Api` does.
+
+    ``kubeconfig`` may also be the folder of a pod's service account.
+    """
+    return PodApi(kubeconfig) if Path(kubeconfig).is_dir() else Api(kubeconfig, context)
 
 
 def _checked(answer: Answer) -> Answer:

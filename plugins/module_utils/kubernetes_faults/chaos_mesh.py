@@ -221,10 +221,6 @@ class RestartingChaos(ChaosFault):
         self._gone_s: float | None = None
         self._back_s: float | None = None
 
-    @property
-    def lifetime_s(self) -> float:
-        return self.give_deadline_s + self.duration_s + ChaosFault.revert_deadline_s
-
     def _capture(self) -> tuple[UndoAction, ...]:
         self._awaited = self.awaited(self.pod.component)
         return (*super()._capture(), self._awaited)

@@ -93,6 +93,11 @@ class ClusterPod:
         return int(self.status.get("restartCount", 0))
 
     @property
+    def has_ended(self) -> bool:
+        """Whether all its containers have, as a Job's do."""
+        return (self.manifest.get("status") or {}).get("phase") in ("Succeeded", "Failed")
+
+    @property
     def is_ready(self) -> bool:
         """Whether it is ready, and not on its way out."""
         conditions = (self.manifest.get("status") or {}).get("conditions") or []

@@ -81,8 +81,11 @@ class ClusterFault(Fault):
 
     @property
     def lifetime_s(self) -> float:
-        """How long an object of this fault may live, should nobody delete it, in seconds."""
-        return self.give_deadline_s + self.duration_s + self.revert_deadline_s
+        """How long an object of this fault may live, should nobody delete it, in seconds.
+
+        What has to be started again after that takes its own time.
+        """
+        return self.give_deadline_s + self.duration_s + ClusterFault.revert_deadline_s
 
     def metadata(self, name: str = "") -> Object:
         """Return the metadata of an object of this fault; its name is the window's by default."""

@@ -11,15 +11,24 @@ import time
 from ..faults.errors import FaultError
 from .api import CHAOS_KINDS, CONFIG_MAP, JOB, LEASE, POD, Api, ApiError, Kind, Object
 from .fault import UNDO
-from .undo_actions import ACTIONS, WINDOW_LABEL, DeleteObject, SetFields
+from .undo_actions import (
+    ACTIONS,
+    WINDOW_LABEL,
+    AwaitPods,
+    ClusterAction,
+    DeleteObject,
+    SetFields,
+)
 
 _NOT_FOUND = 404
 _GONE_S = 60.0
 _LOOK_S = 1.0
 _MADE = (*CHAOS_KINDS, JOB, POD, CONFIG_MAP)
 
+Found = tuple[Kind, Object]
 
-def left(api: Api, namespace: str = "") -> list[tuple[Kind, Object]]:
+
+def left(api: Api, namespace: str = "") -> list[Found]:
     """Return the objects of our faults, in one namespace or in all; the locks come last.
 
     Raises
@@ -27,7 +36,7 @@ def left(api: Api, namespace: str = "") -> list[tuple[Kind, Object]]:
     OSError
         If the API server does not answer.
     """
-    found: list[tuple[Kind, Object]] = []
+    found: list[Found] = []
     for kind in (*_MADE, LEASE):
         try:
             found += [(kind, obj) for obj in api.objects(kind, namespace, WINDOW_LABEL)]
@@ -37,9 +46,14 @@ def left(api: Api, namespace: str = "") -> list[tuple[Kind, Object]]:
     return found
 
 
-def windows(found: list[tuple[Kind, Object]]) -> list[str]:
+def windows(found: list[Found]) -> list[str]:
     """Return the names of the windows that objects are of."""
-    return sorted({obj["metadata"]["labels"][WINDOW_LABEL] for _kind, obj in found})
+    return sorted({window_of(obj) for _kind, obj in found})
+
+
+def window_of(obj: Object) -> str:
+    """Return the name of the window that an object is of."""
+    return str(obj["metadata"]["labels"][WINDOW_LABEL])
 
 
 def revert_all(api: Api, namespace: str = "", within_s: float = _GONE_S) -> list[str]:
@@ -60,7 +74,7 @@ def revert_all(api: Api, namespace: str = "", within_s: float = _GONE_S) -> list
         reverted = windows(found)
         end = time.monotonic() + within_s
         while found:
-            problems = _revert(api, found)
+            problems = revert_once(api, found)
             if problems and time.monotonic() > end:
                 raise FaultError("; ".join(problems))
             if problems:
@@ -71,20 +85,22 @@ def revert_all(api: Api, namespace: str = "", within_s: float = _GONE_S) -> list
     return reverted
 
 
-def _revert(api: Api, found: list[tuple[Kind, Object]]) -> list[str]:
-    """Do it once, and return what is not back yet."""
-    problems = []
-    for kind, obj in found:
-        if kind is LEASE:
-            actions = _changes(api, obj)
-            for action in actions:
-                action.restore()
-            problems += [problem for each in actions if (problem := each.remainder()) is not None]
-        else:
-            deletion = _deletion(api, kind, obj)
-            deletion.restore()
-            if (problem := deletion.remainder()) is not None:
-                problems.append(problem)
+def revert_once(api: Api, found: list[Found], *, awaited: bool = False) -> list[str]:
+    """Do it once, and return what is not back yet; the locks go when all is.
+
+    With ``awaited`` they wait also for what others have to start again.
+
+    Raises
+    ------
+    OSError
+        If the API server does not answer.
+    FaultError
+        If a lock's undo can't be read.
+    """
+    actions = undo_of(api, found, awaited=awaited)
+    for action in actions:
+        action.restore()
+    problems = remainders(actions)
     if not problems:
         for kind, obj in found:
             if kind is LEASE:
@@ -92,17 +108,32 @@ def _revert(api: Api, found: list[tuple[Kind, Object]]) -> list[str]:
     return problems
 
 
-def _changes(api: Api, lease: Object) -> list[SetFields]:
-    """Return the changes that a lock knows to undo."""
+def undo_of(api: Api, found: list[Found], *, awaited: bool = False) -> list[ClusterAction]:
+    """Return what puts objects back, but for the locks themselves; raises as `revert_once`."""
+    wanted = (SetFields, AwaitPods) if awaited else (SetFields,)
+    actions: list[ClusterAction] = []
+    for kind, obj in found:
+        if kind is LEASE:
+            # It knows of the made objects too, which are here by their label.
+            actions += [each for each in _actions(api, obj) if isinstance(each, wanted)]
+        else:
+            actions.append(_deletion(api, kind, obj))
+    return actions
+
+
+def remainders(actions: list[ClusterAction]) -> list[str]:
+    """Return what is not as before."""
+    return [problem for each in actions if (problem := each.remainder()) is not None]
+
+
+def _actions(api: Api, lease: Object) -> list[ClusterAction]:
     text = (lease["metadata"].get("annotations") or {}).get(UNDO, "[]")
     known = {action.kind: action for action in ACTIONS}
     found = []
     try:
         for item in json.loads(text):
             fields = {**item, "kubeconfig": api.kubeconfig, "context": api.context}
-            action = known[fields.pop("kind")](**fields)
-            if isinstance(action, SetFields):
-                found.append(action)
+            found.append(known[fields.pop("kind")](**fields))
     except (KeyError, TypeError, ValueError) as error:
         name = lease["metadata"]["name"]
         raise FaultError(
@@ -119,5 +150,5 @@ def _deletion(api: Api, kind: Kind, obj: Object) -> DeleteObject:
         kind.name,
         metadata["namespace"],
         metadata["name"],
-        metadata["labels"][WINDOW_LABEL],
+        window_of(obj),
     )

@@ -34,7 +34,10 @@ class RouterLimit(ServeConfigFault):
         "Requests queue in the router while the engines idle; the proxy's latency and the client's "
         "time to first token rise; the engines' own latencies stay or fall."
     )
-    requirements = f"{NEEDS} Its deployment named in the configuration (`deployments`), as that role does. A load with more requests in flight than so many a replica: less never queues."
+    requirements = (
+        f"{NEEDS} The engines' deployment named in the configuration (`deployments`), as that role "
+        f"does. A load with more requests in flight than so many a replica: less never queues."
+    )
     kinds = ("head",)
     parameters = (
         Parameter("max_ongoing_requests", 1, 1, 1024, "Requests that a replica has at a time."),

@@ -77,7 +77,7 @@ class NoisyNeighbour(ClusterFault, like=OnHost):
                 "parallelism": 1,
                 "activeDeadlineSeconds": round(self.lifetime_s),
                 "template": {
-                    "metadata": {"labels": metadata["labels"]},
+                    "metadata": {key: metadata[key] for key in ("labels", "annotations")},
                     "spec": {
                         "restartPolicy": "Never",
                         "automountServiceAccountToken": False,

@@ -34,7 +34,7 @@ def look_up(term: Any, **about: Any) -> dict[str, Any]:
     lookup = suite_plan.LookupModule()
     # Reading them takes Ansible's registry of plugins, which a process without a playbook lacks.
     lookup.set_options = lambda **_given: None
-    lookup._options = {"scenario_dirs": [], **ABOUT, **about}
+    lookup._options = {"scenario_dirs": [], "platform": "host", **ABOUT, **about}
     (plan,) = lookup.run([term], {})
     return plan
 
@@ -61,6 +61,17 @@ def test_scenarios_are_found_beside_the_suite_and_where_told(suites: Path) -> No
 def test_a_suite_may_be_written_out() -> None:
     plan = look_up({"scenarios": [{"name": "a", "fault": "F01", "target": "replica/llm-1"}]})
     assert plan["runs"][0]["target"] == "replica/llm-1"
+
+
+def test_a_cluster_has_a_catalogue_of_its_own() -> None:
+    scenario = {"name": "a", "fault": "F01", "target": "replica/llm-1"}
+    here = {"platform": "kubernetes", "isolation": "kubernetes"}
+
+    busy = {**scenario, "parameters": {"stress_workers": 2}}
+    assert look_up({"scenarios": [busy]}, **here)["runs"][0]["parameters"]["stress_workers"] == 2
+    limited = {**scenario, "parameters": {"cpu_limit_cores": 0.2}}
+    with pytest.raises(AnsibleError, match="F01 has no parameter cpu_limit_cores"):
+        look_up({"scenarios": [limited]}, **here)
 
 
 @pytest.mark.parametrize(

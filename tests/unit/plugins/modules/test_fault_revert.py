@@ -120,6 +120,12 @@ def test_a_cluster_that_cannot_be_reached_is_said_so(run: Run, tmp_path: Path) -
     assert "not everything could be put back" in result["msg"]
 
 
+def test_a_cluster_of_which_no_file_tells_is_said_so(run: Run, tmp_path: Path) -> None:
+    result = run(tmp_path, cluster_file=str(tmp_path / "cluster.json"))
+
+    assert "cluster.json is missing: run the role chaos_agent" in result["msg"]
+
+
 def test_check_mode_tells_and_does_nothing(
     run: Run, state: Path, stopped: subprocess.Popen[bytes]
 ) -> None:

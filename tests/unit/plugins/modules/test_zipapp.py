@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,34 @@ def test_check_mode_writes_nothing(run: Run, package: Path) -> None:
 
 def test_a_wrong_entry_point_fails_with_the_reason(run: Run) -> None:
     assert "is no function of hello" in run(entry_point="os:system")["msg"]
+
+
+def test_of_a_package_in_parts_only_the_needed_ones_are_in_it(run: Run, package: Path) -> None:
+    (package / "cli.py").write_text(
+        "from . import said\nfrom .parts.one import ONE\n\n"
+        "def entry():\n    print(said.TEXT, ONE)\n"
+    )
+    (package / "said.py").write_text("TEXT = 'hello'\n")
+    (package / "other.py").write_text("from .said import TEXT\n")
+    (package / "parts").mkdir()
+    (package / "parts" / "__init__.py").touch()
+    (package / "parts" / "one.py").write_text("ONE = 1\n")
+    (package / "parts" / "two.py").write_text("TWO = 2\n")
+
+    assert run(whole=False)["changed"]
+
+    archive = package.parent / "bin" / "hello.pyz"
+    ran = subprocess.run([sys.executable, str(archive)], capture_output=True, check=True)
+    assert ran.stdout == b"hello 1\n"
+    with zipfile.ZipFile(archive) as zipped:
+        assert zipped.namelist() == [
+            "__main__.py",
+            "hello/__init__.py",
+            "hello/cli.py",
+            "hello/parts/__init__.py",
+            "hello/parts/one.py",
+            "hello/said.py",
+        ]
 
 
 def test_packages_that_need_each_other_are_one_file(run: Run, package: Path) -> None:

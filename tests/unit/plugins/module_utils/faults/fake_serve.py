@@ -6,7 +6,8 @@
 It plays what the faults of the configuration go by (Ray 2.60): PUT takes the whole configuration
 and answers at once; an application whose ``args`` changed is built and rolled out replica by
 replica, and begins anew if it is asked for again before it is built; one that only changes what
-``deployments`` says of a deployment that it named before is reconfigured as it runs. It does not play proxies, autoscaling or other deployments.
+``deployments`` says of a deployment that it named before is reconfigured as it runs. It does not
+play proxies, autoscaling or other deployments.
 """
 
 from __future__ import annotations
