@@ -46,9 +46,10 @@ def epoch_ns(values: pd.Series) -> tuple[Ints, list[str]]:
     """
     numbers = pd.to_numeric(values, errors="coerce")
     if numbers.notna().any() and numbers.notna().sum() >= values.notna().sum() / 2:
-        times, warnings = _from_numbers(numbers), []
+        times, naive = _from_numbers(numbers), 0
     else:
-        times, warnings = _from_text(values)
+        times, naive = _from_text(values)
+    warnings = [f"{naive} times name no zone and were read as UTC"] if naive else []
     unread = int((times == UNKNOWN).sum())
     if unread:
         warnings.append(f"{unread} rows without a readable time since 1970 were left out")
@@ -76,15 +77,16 @@ def _from_numbers(numbers: pd.Series) -> Ints:
     return times
 
 
-def _from_text(values: pd.Series) -> tuple[Ints, list[str]]:
+def _from_text(values: pd.Series) -> tuple[Ints, int]:
+    """Return the times, and how many of them name no zone."""
     text = values.astype("str").str.strip()
     read = pd.DatetimeIndex(pd.to_datetime(text, format="ISO8601", utc=True, errors="coerce"))
     # Go's zero time, in the year 1, has no nanoseconds since 1970.
-    read = read.where((read.year >= _FIRST_YEAR) & (read.year < _LAST_YEAR))
-    times: Ints = np.array(read.as_unit("ns").asi8, dtype=np.int64)
+    held = pd.DatetimeIndex(read.where((read.year >= _FIRST_YEAR) & (read.year < _LAST_YEAR)))
+    times: Ints = np.array(held.as_unit("ns").asi8, dtype=np.int64)
     zoned = text.str.contains(r"(?:[zZ]|[+-]\d\d:?\d\d)$", regex=True).to_numpy(dtype=bool)
     naive = int((~zoned & (times != UNKNOWN)).sum())
-    return times, [f"{naive} times name no zone and were read as UTC"] if naive else []
+    return times, naive
 
 
 def stamps(times: Ints) -> pd.DatetimeIndex:
