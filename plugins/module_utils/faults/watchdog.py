@@ -99,13 +99,13 @@ def _command(
     state: StateDir, window: Window, patience: Patience, runner: int, agent: int, undo: int
 ) -> list[str]:
     """Return how the watchdog is run, with the handles of what it must not lose."""
-    python = [sys.executable, "-I", "-S"]
     files = (window.watchdog_file, window.undone_file, window.lease_file)
     times = (patience.ttl_s, patience.lease_s, patience.retry_s)
     return [
-        *(*python, "-c", inspect.getsource(sentinel)),
+        *(sys.executable, "-I", "-S", "-c", inspect.getsource(sentinel)),
         *(str(runner), *map(str, files), *map(str, times)),
-        *(*python, f"/proc/self/fd/{agent}", "put-back", "--undo", f"/proc/self/fd/{undo}"),
+        # With the interpreter's packages: the agent of a cluster needs one.
+        *(sys.executable, f"/proc/self/fd/{agent}", "put-back", "--undo", f"/proc/self/fd/{undo}"),
         *("--state-dir", str(state.path), "--window", window.id),
         *("--retry-s", str(patience.retry_s), "--reason"),
     ]
