@@ -129,7 +129,7 @@ def remainders(actions: list[ClusterAction]) -> list[str]:
 def _actions(api: Api, lease: Object) -> list[ClusterAction]:
     text = (lease["metadata"].get("annotations") or {}).get(UNDO, "[]")
     known = {action.kind: action for action in ACTIONS}
-    found = []
+    found: list[ClusterAction] = []
     try:
         for item in json.loads(text):
             fields = {**item, "kubeconfig": api.kubeconfig, "context": api.context}
