@@ -76,8 +76,8 @@ def _find_on_host(path: Path, spec: Spec) -> Target:
 
 def _components_on_host(path: Path) -> dict[str, str | None]:
     lab = load_lab(path)
-    components = [pod.component for pod in lab.pods] + [part.component for part in lab.parts]
-    return dict.fromkeys(components)
+    names = [*(pod.component for pod in lab.pods), *(part.component for part in lab.parts)]
+    return dict.fromkeys(names)
 
 
 HOST = Platform(catalogue, "--pods", "the lab's pods.json", _find_on_host, _components_on_host)
