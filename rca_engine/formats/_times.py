@@ -45,8 +45,9 @@ def epoch_ns(values: pd.Series) -> tuple[Ints, list[str]]:
         What a reader must know of how they were read.
     """
     numbers = pd.to_numeric(values, errors="coerce")
+    warnings: list[str] = []
     if numbers.notna().any() and numbers.notna().sum() >= values.notna().sum() / 2:
-        times, warnings = _from_numbers(numbers), []
+        times = _from_numbers(numbers)
     else:
         times, warnings = _from_text(values)
     unread = int((times == UNKNOWN).sum())
@@ -80,8 +81,8 @@ def _from_text(values: pd.Series) -> tuple[Ints, list[str]]:
     text = values.astype("str").str.strip()
     read = pd.DatetimeIndex(pd.to_datetime(text, format="ISO8601", utc=True, errors="coerce"))
     # Go's zero time, in the year 1, has no nanoseconds since 1970.
-    read = read.where((read.year >= _FIRST_YEAR) & (read.year < _LAST_YEAR))
-    times: Ints = np.array(read.as_unit("ns").asi8, dtype=np.int64)
+    held = pd.DatetimeIndex(read.where((read.year >= _FIRST_YEAR) & (read.year < _LAST_YEAR)))
+    times: Ints = np.array(held.as_unit("ns").asi8, dtype=np.int64)
     zoned = text.str.contains(r"(?:[zZ]|[+-]\d\d:?\d\d)$", regex=True).to_numpy(dtype=bool)
     naive = int((~zoned & (times != UNKNOWN)).sum())
     return times, [f"{naive} times name no zone and were read as UTC"] if naive else []
