@@ -144,7 +144,9 @@ def tables(
 ) -> Iterable[str]:
     """Yield the choice with its scores, then the whole grid with its scores on train."""
     columns = ["latency", "availability", "quiet: latency", "availability"]
-    yield f"Chosen: {best.method}, {best.title}. Top-1 / top-3, and how often quiet:"
+    equal = sum(standing(*each)[:2] == standing(best, train)[:2] for each in trained)
+    yield f"Chosen, the simplest of {equal} that are best on train: {best.method}, {best.title}."
+    yield "Top-1 / top-3, and how often quiet:"
     yield ""
     yield from header(["split", *columns])
     for name, split in (("train", train), ("test", test)):
