@@ -100,7 +100,8 @@ class EquippedSandbox(Sandbox):
         }
         engine = {"model": "tiny", "max_model_len": 2048, "metrics": f"{url}/metrics/{{address}}"}
         client = {"command": ["loadgen"], "url": url}
-        self._describe(SERVED, {"service": service, "engine": engine, "client": client})
+        told = {"service": service, "engine": engine, "client": client, "prometheus": url}
+        self._describe(SERVED, told)
 
     def _start_mock(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as free:

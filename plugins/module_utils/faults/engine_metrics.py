@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 import threading
 import time
+import urllib.parse
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -22,6 +24,9 @@ _SAMPLE = re.compile(
     r"(?:\{(?P<labels>.*)\})? (?P<value>\S+)(?: -?\d+)?"
 )
 _LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
+_CACHE = "cache_config_info"
+# How far back an engine may have started.
+_MEMORY = "30d"
 _TIMEOUT_S = 1.0
 _LOOK_S = 1.0
 
@@ -37,7 +42,7 @@ class Sample:
     @property
     def cache_tokens(self) -> float | None:
         """How many tokens an engine's KV cache holds, where the line tells of that."""
-        if self.name != "cache_config_info":
+        if self.name != _CACHE:
             return None
         try:
             return float(self.labels["num_gpu_blocks"]) * float(self.labels["block_size"])
@@ -67,6 +72,31 @@ def _samples(text: str) -> Iterator[Sample]:
             continue
         labels = dict(_LABEL.findall(found["labels"] or ""))
         yield Sample(found["name"], labels, float(found["value"]))
+
+
+def newest_cache(prometheus: str, address: str) -> Sample | None:
+    """Return what the newest engine at an address has told of its KV cache; None if none has.
+
+    vLLM tells it once, when it starts, and Ray shows it for a moment: Prometheus remembers.
+
+    Raises
+    ------
+    OSError
+        If Prometheus does not answer, or with something else.
+    """
+    instance = f"{address.replace('.', '[.]')}:[0-9]+"
+    query = f'{{__name__=~"(ray_vllm_|vllm:){_CACHE}",instance=~"{instance}"}}[{_MEMORY}]'
+    url = f"{prometheus.rstrip('/')}/api/v1/query?{urllib.parse.urlencode({'query': query})}"
+    try:
+        series = json.loads(web.request(url))["data"]["result"]
+        told = [
+            (float(each["values"][-1][0]), Sample(_CACHE, dict(each["metric"]), 1.0))
+            for each in series
+        ]
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        raise OSError(f"{url} answers no range of samples: {error!r}") from error
+    known = [(at_s, each) for at_s, each in told if each.cache_tokens is not None]
+    return max(known, key=lambda each: each[0])[1] if known else None
 
 
 @dataclass(frozen=True)

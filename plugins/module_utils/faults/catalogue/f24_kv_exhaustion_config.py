@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping
 
 from ..contract import Parameter, Target
-from ..engine_metrics import Sample, scrape
+from ..engine_metrics import Sample, newest_cache
 from ..errors import RefusedError
 from ..serve_config_fault import NEEDS, ROLLOUT_S, EngineConfigFault
 
@@ -27,8 +27,9 @@ class KvExhaustionByConfig(EngineConfigFault):
         "what it was. The rollout starts the ingress anew too: for a moment nobody is served."
     )
     requirements = (
-        f"{NEEDS} A request since the engines' start, as they tell their cache's size after that. "
-        f"KV use rises on any engine; preemptions need a load whose prompts fill the small cache."
+        f"{NEEDS} The lab's Prometheus, up since the engines' start: only then they tell their "
+        f"cache's size. KV use rises on any engine; preemptions need a load whose prompts fill the "
+        f"small cache."
     )
     parameters = (
         Parameter("kv_blocks", 0, 0, 1000000, "Blocks; 0 for what one longest request takes."),
@@ -72,23 +73,30 @@ class KvExhaustionByConfig(EngineConfigFault):
             )
 
     def _find_cache(self) -> Sample:
-        """Return what some engine tells of its cache."""
+        """Return what some engine has told of its cache."""
         try:
-            found = [each for address in self._addresses() for each in self._caches(address)]
+            found = [each for address in self._addresses() if (each := self._cache(address))]
         except OSError as error:
-            raise RefusedError(f"the engines' metrics can't be read: {error}") from error
+            raise RefusedError(f"the size of the KV caches can't be asked: {error}") from error
         if not found:
             raise RefusedError(
-                "no engine tells the size of its KV cache (cache_config_info) yet: send a request"
+                "Prometheus has not seen an engine tell the size of its KV cache "
+                "(cache_config_info), which they do when they start: deploy the service anew"
             )
-        return found[-1]
+        return found[0]
 
     def _addresses(self) -> tuple[str, ...]:
         return self.target.lab.replica_addresses()
 
-    def _caches(self, address: str) -> list[Sample]:
-        url = self.target.lab.need_engine().metrics.format(address=address)
-        return [each for each in scrape(url) if each.cache_tokens is not None]
+    def _cache(self, address: str) -> Sample | None:
+        """Return what the newest engine there has told."""
+        if self.target.lab.prometheus is None:
+            raise OSError("lab.json names no Prometheus")
+        return newest_cache(self.target.lab.prometheus, address)
+
+    def _is_small(self, address: str) -> bool:
+        cache = self._cache(address)
+        return cache is not None and cache.labels["num_gpu_blocks"] == str(self._blocks)
 
     def _engine_kwargs(self) -> dict[str, int]:
         return {"num_gpu_blocks_override": self._blocks}
@@ -96,16 +104,15 @@ class KvExhaustionByConfig(EngineConfigFault):
     def _look(self) -> bool:
         """Count the replicas that are ready with the small cache."""
         small = sum(
-            # Ray tells of an engine that has ended for a while longer, so that both may be there.
-            str(self._blocks) in (each.labels["num_gpu_blocks"] for each in self._caches(address))
-            and self._service.runs_at(address)
+            self._is_small(address) and self._service.runs_at(address)
             for address in self._addresses()
         )
         self._small = max(self._small, small)
         return small > 0
 
     def _remainder(self) -> str | None:
-        return None  # a size is told by an engine that has ended, too
+        small = [address for address in self._addresses() if self._is_small(address)]
+        return f"the cache is still small at {', '.join(small)}" if small else None
 
     def measured_dose(self) -> dict[str, float]:
         return {"kv_blocks": float(self._blocks), "replicas": float(self._small)}

@@ -7,7 +7,8 @@ It plays what the faults of the configuration go by (Ray 2.60): PUT takes the wh
 and answers at once; an application whose ``args`` changed is built and rolled out replica by
 replica, and begins anew if it is asked for again before it is built; one that only changes what
 ``deployments`` says of a deployment that it named before is reconfigured as it runs. It does not
-play proxies, autoscaling or other deployments.
+play proxies, autoscaling or other deployments. It is its own Prometheus, too, which has seen what
+each engine told of its cache when it started.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import http.server
 import json
 import threading
 import time
+import urllib.parse
 from collections.abc import Mapping
 from typing import Any
 
@@ -64,6 +66,8 @@ class FakeServe:
         self._lock = threading.RLock()
         # Address -> what its engine was started with; None while it is being started.
         self._running: dict[str, dict[str, Any] | None] = dict.fromkeys(addresses, self._kwargs())
+        # Address -> when which engine told how many blocks it has.
+        self._told = {address: [(time.time(), self._blocks())] for address in addresses}
         self._since: float | None = None
         self._failed = False
         self._turn = 0
@@ -106,6 +110,9 @@ class FakeServe:
     def _kwargs(self) -> dict[str, Any]:
         return dict(self._application()["args"]["llm_configs"][0]["engine_kwargs"])
 
+    def _blocks(self) -> int:
+        return int(self._kwargs().get("num_gpu_blocks_override", BLOCKS))
+
     def _limit(self) -> int:
         return int(_named(self._config).get(SERVER, {}).get("max_ongoing_requests", LIMIT))
 
@@ -143,6 +150,8 @@ class FakeServe:
             return
         for number, address in enumerate(self._running):
             if passed >= (number + 1) * _REPLICA_S:
+                if self._running[address] != self._kwargs():
+                    self._told[address].append((time.time(), self._blocks()))
                 self._running[address] = self._kwargs()
             elif passed >= number * _REPLICA_S:
                 self._running[address] = None
@@ -180,19 +189,35 @@ class FakeServe:
             return 200 if len(body["prompt"].split()) + body["max_tokens"] <= longest else 400
 
     def metrics(self, address: str) -> str:
-        """Return what a pod exposes: a replica its cache, the head the router's queue."""
+        """Return what a pod exposes: the head the router's queue."""
         with self._lock:
             self._go_on()
-            if address not in self._running:
-                queued = max(0, self._in_flight - self._limit() * len(self._running))
-                labels = f'deployment="{SERVER}",application="{APP}"'
-                return f"ray_serve_deployment_queued_queries{{{labels}}} {queued}\n"
-            kwargs = self._running[address]
-            if kwargs is None:
+            if address in self._running:
                 return ""
-            blocks = kwargs.get("num_gpu_blocks_override", BLOCKS)
-            labels = f'block_size="{BLOCK_TOKENS}",num_gpu_blocks="{blocks}",engine="0"'
-            return f"ray_vllm_cache_config_info{{{labels}}} 1.0\n"
+            queued = max(0, self._in_flight - self._limit() * len(self._running))
+            labels = f'deployment="{SERVER}",application="{APP}"'
+            return f"ray_serve_deployment_queued_queries{{{labels}}} {queued}\n"
+
+    def seen(self, query: str) -> dict[str, Any]:
+        """Answer as Prometheus does: every engine's series is another one, by its worker's id."""
+        with self._lock:
+            self._go_on()
+            (address,) = (
+                each for each in self._running if f'"{each.replace(".", "[.]")}:[0-9]+"' in query
+            )
+            result = [
+                {
+                    "metric": {
+                        "__name__": "ray_vllm_cache_config_info",
+                        "WorkerId": str(number),
+                        "block_size": str(BLOCK_TOKENS),
+                        "num_gpu_blocks": str(blocks),
+                    },
+                    "values": [[at_s, "1"]],
+                }
+                for number, (at_s, blocks) in enumerate(self._told[address])
+            ]
+            return {"status": "success", "data": {"resultType": "matrix", "result": result}}
 
 
 def _named(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -205,6 +230,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         if self.path.startswith("/metrics/"):
             self._answer(200, self.serve.metrics(self.path.rpartition("/")[2]))
+        elif self.path.startswith("/api/v1/query?"):
+            (query,) = urllib.parse.parse_qs(self.path.partition("?")[2])["query"]
+            self._answer(200, json.dumps(self.serve.seen(query)))
         elif self._may():
             self._answer(200, json.dumps(self.serve.details()))
 

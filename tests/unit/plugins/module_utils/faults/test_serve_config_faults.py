@@ -58,7 +58,7 @@ class ServedLab(Lab):
                 "max_model_len": 2048,
                 "metrics": f"{self.serve.url}/metrics/{{address}}",
             },
-            "prometheus": None,
+            "prometheus": self.serve.url,
             "telemetry": [],
             "grafana": None,
             "deny": [],
@@ -187,6 +187,10 @@ def _without_serve(lab: ServedLab) -> None:
     lab.describe(service={"kind": "http", "url": f"{lab.serve.url}/metrics/{{address}}"})
 
 
+def _without_prometheus(lab: ServedLab) -> None:
+    lab.describe(prometheus=None)
+
+
 def _with_another_file(lab: ServedLab) -> None:
     other = copy.deepcopy(CONFIG)
     other["applications"][0]["deployments"] = [{"name": SERVER, "max_ongoing_requests": 8}]
@@ -229,6 +233,7 @@ BAD: list[tuple[Callable[[ServedLab], None], str, dict[str, object], str]] = [
     (_with_a_rollout, "F29", {}, "llm is DEPLOYING: wait until the service is whole"),
     (_without_a_replica, "F24", {}, f"no replica is ready at {REPLICAS[1]}"),
     (_with_a_wrong_token, "F24", {}, "answers 401 to GET"),
+    (_without_prometheus, "F24", {}, "lab.json names no Prometheus"),
     (_as_it_is, "F24", {"kv_blocks": 16}, "kv_blocks must be 17 or more"),
     (_as_it_is, "F24", {"kv_blocks": 8192}, "the cache has 8192 blocks, and 8192 are no less"),
     (_as_it_is, "F29", {"max_model_len": 1024}, "must be less than half of 2048"),
