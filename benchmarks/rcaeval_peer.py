@@ -54,6 +54,7 @@ ONE_THREAD = dict.fromkeys(
 )
 UNREAD = ("_lat_50", "_lat_99")
 SLOWER_BY, SLOWER_S = 1.2, 0.02
+_REASON_CHARS = 100
 
 
 @dataclass(frozen=True)
@@ -278,9 +279,9 @@ def render(
             if sides[0][case].failed is None and sides[1][case].failed is None
         ]
         remarks = [
-            f"{who} failed {failed} of {cases}"
+            remark
             for who, side in zip(("RCAEval", "own"), sides, strict=True)
-            if (failed := cases - sum(each.failed is None for each in side.values()))
+            for remark in remarks_on(who, side, cases)
         ]
         row = [name]
         for figure in ("ac1", "avg5"):
@@ -306,6 +307,16 @@ def render(
         ]
     lines += ["", f"Not in RCAEval's environment: {', '.join(missing) or 'none'}.", ""]
     return "\n".join(lines)
+
+
+def remarks_on(who: str, side: dict[str, Answer], cases: int) -> Iterator[str]:
+    """Say which answers are missing, and why."""
+    failures = [answer.failed for answer in side.values() if answer.failed is not None]
+    if failures:
+        reason = " ".join(failures[0].replace("|", "/").split())
+        yield f"{who} failed {len(failures)} of {cases}: {reason[:_REASON_CHARS]}"
+    if unreached := cases - len(side):
+        yield f"{who} gave no answer to {unreached} of {cases} in time"
 
 
 def accuracy(side: dict[str, Answer], cases: int, figure: str) -> float:
