@@ -25,11 +25,16 @@ EFFECTIVE, REFUSED, ABORTED = 0, 2, 4
 SAMPLE = 40
 
 
+@pytest.fixture(scope="module", autouse=True)
+def machine_for_a_sandbox() -> None:
+    """Skip all, and say what is missing, without root or what the kernel needs for a sandbox."""
+    if (problem := fault_sandbox.why_not()) is not None:
+        pytest.skip(problem)
+
+
 @pytest.fixture(scope="module")
 def sandbox(agent: Path) -> Iterator[fault_sandbox.Sandbox]:
     """One for all tests of this file: each of them leaves it as it was."""
-    if (problem := fault_sandbox.why_not()) is not None:
-        pytest.skip(problem)
     with Sandbox(agent, 200) as made:
         yield made
 
@@ -201,8 +206,6 @@ class _Fake(http.server.BaseHTTPRequestHandler):
 
 
 def test_clocks_are_compared_and_grafana_shows_the_window(agent: Path, tmp_path: Path) -> None:
-    if (problem := fault_sandbox.why_not()) is not None:
-        pytest.skip(problem)
     _Fake.told.clear()
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Fake)
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -229,8 +232,6 @@ def test_clocks_are_compared_and_grafana_shows_the_window(agent: Path, tmp_path:
 
 
 def test_a_deaf_grafana_stops_no_fault(agent: Path, tmp_path: Path) -> None:
-    if (problem := fault_sandbox.why_not()) is not None:
-        pytest.skip(problem)
     token = tmp_path / "token"
     token.write_text("secret\n")
     # A port that nobody listens on.
@@ -358,8 +359,6 @@ def test_an_undo_under_which_nothing_was_done_stands_in_nobodys_way(
 
 
 def test_a_sample_of_kills_is_put_back_in_time(agent: Path) -> None:
-    if (problem := fault_sandbox.why_not()) is not None:
-        pytest.skip(problem)
     plan = fault_kills.plan(SAMPLE, 1, fault_kills.injections(costly=False, alone=True))
 
     with fault_stand_ins.EquippedSandbox(agent, 201) as sandbox:
