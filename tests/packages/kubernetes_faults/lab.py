@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -156,6 +158,15 @@ class Lab:
         for file in self.state.glob("windows/*/watchdog.json"):
             return int(json.loads(file.read_text(encoding="utf-8"))["pid"])
         return None
+
+    def kill_all(self, run: subprocess.Popen[str]) -> None:
+        """Kill an active fault's watchdog and its agent: nobody on this machine ends it then."""
+        self.await_state("ACTIVE")
+        watchdog = self.watchdog()
+        assert watchdog is not None
+        for pid in (watchdog, run.pid):
+            os.kill(pid, signal.SIGKILL)
+        run.communicate()
 
     def objects(self, *kinds: str) -> list[dict[str, Any]]:
         return [obj for kind in kinds for obj in self.api.objects(KINDS[kind], "llm")]

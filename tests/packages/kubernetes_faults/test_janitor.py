@@ -4,9 +4,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import signal
 import subprocess
 import sys
 import time
@@ -138,13 +136,7 @@ def kill(lab: Lab) -> Callable[..., None]:
     """Do a fault until it is active, and kill all that its machine has to end it."""
 
     def kill(fault: str, target: str = COMPONENT, **parameters: object) -> None:
-        run = lab.run(fault, target, duration_s=60, **parameters)
-        lab.await_state("ACTIVE")
-        watchdog = lab.watchdog()
-        assert watchdog is not None
-        for pid in (watchdog, run.pid):
-            os.kill(pid, signal.SIGKILL)
-        run.communicate()
+        lab.kill_all(lab.run(fault, target, duration_s=60, **parameters))
 
     return kill
 

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import time
@@ -378,12 +377,7 @@ def test_a_replica_is_lost_for_as_long_as_the_window(lab: Lab) -> None:
 def test_the_cluster_itself_knows_how_a_change_is_undone(lab: Lab) -> None:
     [before] = lab.objects("RayService")
     run = lab.run("F29", "service/llm", duration_s=60)
-    lab.await_state("ACTIVE")
-    watchdog = lab.watchdog()
-    assert watchdog is not None
-    for pid in (watchdog, run.pid):
-        os.kill(pid, signal.SIGKILL)
-    run.communicate()
+    lab.kill_all(run)
 
     recovery.revert_all(lab.api)
 
